@@ -1,0 +1,1 @@
+"""Features: one family per file, each a declaration and one vectorised function."""

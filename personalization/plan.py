@@ -1,0 +1,86 @@
+"""The state plan: what shapes the rows, derived from a spec."""
+
+import hashlib
+from functools import cached_property
+
+import msgspec
+
+MAX_ID_BYTES = 128
+MAX_ATTRIBUTES_BYTES = 4096
+MAX_VISITOR_ROW_BYTES = 32 * 1024
+DAYPARTS = ("night", "morning", "afternoon", "evening")
+GLOBAL = "global"
+
+_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(text: str) -> int:
+    """``"90s"``, ``"30m"``, ``"1h"``, ``"7d"`` in milliseconds.
+
+    >>> duration_ms("1h")
+    3600000
+
+    Raises ``ValueError`` where ``text`` is not a whole number and a unit.
+    """
+    if len(text) < 2 or text[-1] not in _UNITS or not text[:-1].isdecimal() or int(text[:-1]) == 0:
+        raise ValueError(f"{text!r} is not a duration such as '30m', '1h' or '7d'")
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
+class AffinityPlan(msgspec.Struct, frozen=True):
+    """One top-K map of a visitor: values of ``dimension``, by part of day where ``by_daypart``.
+
+    ``half_life`` is in ms; ``size`` is K.
+    """
+
+    dimension: str
+    by_daypart: bool
+    half_life: int
+    size: int
+
+
+class StatePlan(msgspec.Struct, frozen=True, dict=True):
+    """What shapes the rows. Two specs with equal plans share their tables.
+
+    ``events`` are interaction names in the order of their columns, ``weights`` what each says of
+    a visitor's interest (0: only counted), ``half_lives`` in ms. Column ``e * H + h`` of a
+    counter vector is event ``e`` at half-life ``h``. ``segments`` names the levels counters are
+    kept for beside items and sellers: ``"global"``, ``"category"``, ``"seller*category"``.
+    """
+
+    events: tuple[str, ...]
+    weights: tuple[float, ...]
+    half_lives: tuple[int, ...]
+    categories: tuple[str, ...]
+    numbers: tuple[str, ...]
+    flags: tuple[str, ...]
+    tags: tuple[str, ...]
+    segments: tuple[str, ...]
+    affinities: tuple[AffinityPlan, ...]
+    last_items: int = 24
+    covisits: int = 40
+    covisit_window: int = 5
+    covisit_half_life: int = 30 * 86_400_000
+    number_half_life: int = 30 * 86_400_000
+    session_gap: int = 30 * 60_000
+    session_size: int = 8
+    linked_visitors: int = 16
+
+    @cached_property
+    def event_index(self) -> dict[str, int]:
+        """The position of every interaction name."""
+        return {name: index for index, name in enumerate(self.events)}
+
+    @cached_property
+    def dimensions(self) -> frozenset[str]:
+        """The attributes that are stamped into events."""
+        return frozenset((*self.categories, *self.numbers, *self.flags, *self.tags))
+
+    @cached_property
+    def state_id(self) -> str:
+        """Names the tables: 12 hex digits of the plan's hash."""
+        return hashlib.blake2b(msgspec.json.encode(self), digest_size=6).hexdigest()
+
+    def counter(self, event: str, half_life: int) -> int:
+        """The column of ``event`` at ``half_life`` ms. Raises ``KeyError`` or ``ValueError``."""
+        return self.event_index[event] * len(self.half_lives) + self.half_lives.index(half_life)

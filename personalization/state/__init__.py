@@ -1,0 +1,1 @@
+"""The state of one entity each: its row and its fold, one entity per file."""
