@@ -1,0 +1,1 @@
+"""The demo: a simulated marketplace streamed at a running server over HTTP, and what came of it."""

@@ -1,0 +1,1 @@
+"""State at rest: row codecs, batch writes, bulk folds, and the replicas that rankings read."""
