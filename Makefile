@@ -29,7 +29,7 @@ test: $(DEV) ## run the tests, and see that the core is covered (under five minu
 
 cover: $(DEV) ## measure the coverage of the core by its own tests
 	@echo "Running the tests of the core …"
-	@$(PYTEST) tests/unit tests/properties --cov --cov-report= --cov-fail-under 0
+	@$(PYTEST) $(wildcard tests/unit tests/properties) --cov --cov-report= --cov-fail-under 0
 	@$(MAKE) --no-print-directory uncompiled
 
 # Lines of compiled functions are not counted: their tests run once more without the compiler.
@@ -37,8 +37,8 @@ cover: $(DEV) ## measure the coverage of the core by its own tests
 .PHONY: uncompiled
 uncompiled:
 	@echo "Running the tests of compiled functions uncompiled, to count their lines …"
-	@NUMBA_DISABLE_JIT=1 $(PYTEST) tests/unit tests/properties -m "kernel and not long" \
-		--cov --cov-append --cov-report= --cov-fail-under 0 || test $$? -eq 5
+	@NUMBA_DISABLE_JIT=1 $(PYTEST) -m "kernel and not long" --cov --cov-append --cov-report= \
+		--cov-fail-under 0 || test $$? -eq 5
 	@$(BIN)/coverage report
 
 check: $(DEV) ## check style, types and the direction of imports
