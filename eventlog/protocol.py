@@ -67,9 +67,7 @@ class RecordTooLarge(ValueError):
 class Reader(Protocol):
     """Reads some partitions from given positions on, and waits for what is appended."""
 
-    async def poll(
-        self, max_records: int, timeout: float
-    ) -> dict[TopicPartition, list[Record]]:
+    async def poll(self, max_records: int, timeout: float) -> dict[TopicPartition, list[Record]]:
         """The next records, at most ``max_records`` in all, shared fairly among partitions.
 
         Waits up to ``timeout`` seconds for the first; returns ``{}`` where none came.
@@ -120,9 +118,7 @@ class EventLog(Protocol):
         """The lowest offset that may still be read."""
         ...
 
-    async def end_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, int]:
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """One more than the last acknowledged offset."""
         ...
 

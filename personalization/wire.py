@@ -67,7 +67,7 @@ def accept(
     """
     kind = line.type
     if kind in plan.event_index or kind in (IDENTIFY, UNLINK):
-        return _visitor_event(line, plan, now, stamp)
+        return _visitor_event(line, now, stamp)
     if kind in _KINDS or kind == "delete":
         return _catalogue_record(line, now)
     known = ", ".join((*plan.events, IDENTIFY, UNLINK, *_KINDS, "delete"))
@@ -139,9 +139,7 @@ class _Check:
             raise Rejected(self.errors)
 
 
-def _visitor_event(
-    line: Line, plan: StatePlan, now: int, stamp: Callable[[str], Stamp]
-) -> StampedEvent:
+def _visitor_event(line: Line, now: int, stamp: Callable[[str], Stamp]) -> StampedEvent:
     check = _Check()
     at = check.at(line, now)
     check.id("visitor", line.visitor)

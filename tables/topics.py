@@ -67,6 +67,8 @@ def topics(app_id: str, state_id: str, partitions: int, decisions_retention_ms: 
         Topic(CATALOGUE, partitions),
         Topic(DECISIONS, partitions, retention_ms=decisions_retention_ms, max_record_bytes=8 << 20),
         Topic(DEAD_LETTERS, partitions, max_record_bytes=16 << 20),
-        *(Topic(changelog_topic(app_id, table, state_id), partitions, compacted=True)
-          for table in TABLES),
+        *(
+            Topic(changelog_topic(app_id, table, state_id), partitions, compacted=True)
+            for table in TABLES
+        ),
     ]
