@@ -64,7 +64,7 @@ def curl_lines(url: str, *, visitor: str, item: str, candidates: list[str]) -> l
     """Three commands to try against the server at ``url``, with ids that it knows."""
     post = f"curl -s -X POST {url}/v1"
     kind = "-H 'Content-Type: application/json' -d"
-    rank = {"visitor": visitor, "surface": "home", "candidates": candidates, "limit": 5}
+    rank = {"visitor": visitor, "candidates": candidates, "limit": 5}
     click = {"type": "click", "visitor": visitor, "item": item}
     return [
         f"{post}/rank {kind} '{json.dumps(rank)}'",

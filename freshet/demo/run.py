@@ -74,7 +74,7 @@ def _try_next(url: str, market: World, measured: Measurements) -> list[str]:
 
 async def _wait_for(token: str | None, client: Client) -> None:
     """Asks for rankings until one knows the whole catalogue, for at most ``TIMEOUT_S``."""
-    request = {"surface": "home", "candidates": ["i0"], "limit": 1, "token": token}
+    request = {"candidates": ["i0"], "limit": 1, "token": token}
     loop = asyncio.get_running_loop()
     deadline = loop.time() + TIMEOUT_S
     while loop.time() < deadline:

@@ -131,7 +131,6 @@ class Traffic:
         """The first ranking; its latency, and when one that knew the token came back."""
         request: dict[str, Any] = {
             "visitor": visit.visitor,
-            "surface": "home",
             "limit": SHOWN,
             "context": {"utc_offset": visit.person.utc_offset, "session": visit.session},
         }

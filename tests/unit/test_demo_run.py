@@ -20,6 +20,8 @@ from freshet.demo.report import print_summary, verdict
 from freshet.demo.result import to_json
 from freshet.demo.run import run_demo
 from freshet.demo.world import WorldKind
+from personalization.ranking.request import RankRequest
+from personalization.wire import Line
 
 
 @dataclass
@@ -122,6 +124,18 @@ async def test_the_json_has_the_agreed_shape(server: tuple[str, RandomServer]) -
         assert {"p50", "p90"} <= set(found["first_click_s"][kind])
     assert found["lift_over_popularity"]["freshet"] == [0.0, 0.0, 0.0]
     assert "No lift found" in printed or "A problem" in printed
+
+
+async def test_all_that_is_sent_is_in_the_wire_format(server: tuple[str, RandomServer]) -> None:
+    """The server's own strict types take every line and every rank request: nothing else is sent,
+    so nothing hidden is."""
+    url, stand_in = server
+    await run(url, "tastes", seconds=1.0)
+    assert len(msgspec.convert(stand_in.ranked, list[RankRequest])) > 10
+    lines = [line for line in stand_in.received if "type" in line]
+    assert len(msgspec.convert(lines, list[Line])) > 1500
+    patches_and_sign_ins = [set(line) for line in stand_in.received if "type" not in line]
+    assert all(keys in ({"attributes"}, {"visitor", "user"}) for keys in patches_and_sign_ins)
 
 
 async def test_failed_calls_are_counted_and_the_run_goes_on(
