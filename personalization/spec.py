@@ -1,17 +1,22 @@
 """The spec: what differs between a shop, a news site and a fraud scorer, declared once."""
 
 import hashlib
-import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from personalization.features.family import Feature, UserFeature
-from personalization.plan import GLOBAL, AffinityPlan, StatePlan, duration_ms
+from personalization.features.context import ContextValue, LocalTimePart
+from personalization.features.family import Feature
+from personalization.features.user import UserFeature
+from personalization.plan import GLOBAL, StatePlan, duration_ms
 
 _RESERVED = frozenset({"item", "seller", "user", "identify", "unlink", "delete", "served"})
+# What filters, rules and segments say beside attributes.
+_ITEM_RESERVED = frozenset({"item", "seller", "global", "visitor"})
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -54,10 +59,15 @@ class Context(msgspec.Struct, frozen=True, tag=True):
     values: tuple[str, ...] = ()
 
 
-class LocalTime(msgspec.Struct, frozen=True, tag=True):
-    """The visitor's local time, from ``utc_offset`` (minutes) in context and properties."""
+@dataclass(frozen=True, init=False)
+class LocalTime:
+    """The visitor's local time, from ``utc_offset`` (minutes) in context and properties: a
+    column for each of ``parts``, which are ``"hour"`` and ``"weekday"``."""
 
-    parts: tuple[str, ...] = ("hour", "weekday")
+    parts: tuple[str, ...]
+
+    def __init__(self, *parts: str) -> None:
+        object.__setattr__(self, "parts", parts or ("hour", "weekday"))
 
 
 class SpecError(ValueError):
@@ -67,8 +77,9 @@ class SpecError(ValueError):
 class Spec:
     """Events, item attributes, context and features; state and columns follow from them.
 
-    Raises ``SpecError`` for names declared twice, features that need what is not declared, or a
-    visitor row that could exceed its bound.
+    What is declared of the context becomes the first columns. Raises ``SpecError`` for names
+    declared twice, features that need what is not declared, or a visitor row that could exceed
+    its bound.
     """
 
     def __init__(
@@ -84,33 +95,36 @@ class Spec:
         self.item = tuple(item)
         self.context = tuple(context)
         self.half_lives = tuple(half_lives)
-        self._features = list(features)
+        self._features = (*_context_features(self.context), *features)
         self._validate()
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The declared families and functions, in the order of their columns."""
-        return tuple(self._features)
+        """The families and functions, in the order of their columns."""
+        return self._features
 
     def feature(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Declare a column computed from columns: a decorator.
 
         The parameters name what it reads (``item_price``, ``visitor_mean_price``, or any column
-        declared before it); it returns one column of floats.
+        declared before it); it returns one column of floats. Raises ``SpecError`` for others.
         """
-        self._features.append(UserFeature.of(function))
-        self.__dict__.pop("columns", None)
-        self.__dict__.pop("feature_set_id", None)
+        before = self._features
+        self._features = (*before, UserFeature.of(function))
+        self._forget_derived()
+        try:
+            self._validate()
+        except SpecError:
+            self._features = before
+            self._forget_derived()
+            raise
         return function
 
     @cached_property
     def plan(self) -> StatePlan:
         """What shapes the rows."""
         categories = tuple(d.name for d in self.item if isinstance(d, Category))
-        affinities: dict[tuple[str, bool], AffinityPlan] = {}
-        for feature in self._features:
-            for needed in feature.affinities():
-                affinities.setdefault((needed.dimension, needed.by_daypart), needed)
+        affinities = [needed for feature in self._features for needed in feature.affinities()]
         return StatePlan(
             events=tuple(event.name for event in self.events),
             weights=tuple(float(event.weight) for event in self.events),
@@ -120,8 +134,19 @@ class Spec:
             flags=tuple(d.name for d in self.item if isinstance(d, Flag)),
             tags=tuple(d.name for d in self.item if isinstance(d, Tags)),
             segments=(GLOBAL, *categories, *(f"seller*{name}" for name in categories)),
-            affinities=tuple(affinities.values()),
+            affinities=tuple(dict.fromkeys(affinities)),
         )
+
+    @cached_property
+    def layout(self) -> tuple[tuple[Feature, int, int], ...]:
+        """Each feature with its first column and the one after its last."""
+        placed = []
+        first = 0
+        for feature in self._features:
+            end = first + len(feature.columns(self))
+            placed.append((feature, first, end))
+            first = end
+        return tuple(placed)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -132,31 +157,50 @@ class Spec:
     def feature_set_id(self) -> str:
         """12 hex digits of the hash of all declarations: names, parameters, types and the
         source of user functions. A model is never given another set's vector."""
-        declared = [
-            [type(feature).__name__, feature.declaration()] for feature in self._features
-        ]
-        canonical = msgspec.json.encode(
-            [self.plan, [msgspec.to_builtins(c) for c in self.context], declared], order="sorted"
-        )
+        declared = [[type(feature).__name__, feature.declaration()] for feature in self._features]
+        canonical = msgspec.json.encode([self.plan, declared], order="sorted")
         return hashlib.blake2b(canonical, digest_size=6).hexdigest()
+
+    def _forget_derived(self) -> None:
+        for name in ("plan", "layout", "columns", "feature_set_id"):
+            self.__dict__.pop(name, None)
 
     def _validate(self) -> None:
         names = [event.name for event in self.events]
         for name in names:
             if name in _RESERVED:
                 raise SpecError(f"event {name!r}: the name is reserved")
-        attributes = [declared.name for declared in self.item]
-        for kind, declared_names in (("event", names), ("item attribute", attributes)):
-            for name in declared_names:
-                if declared_names.count(name) > 1:
-                    raise SpecError(f"{kind} {name!r} is declared twice")
+        _refuse_twice("event", names)
+        _refuse_twice("item attribute", [declared.name for declared in self.item])
+        for declared in self.item:
+            if declared.name in _ITEM_RESERVED:
+                raise SpecError(f"item attribute {declared.name!r}: the name is reserved")
+        maps = [(a.dimension, a.by_daypart) for a in self.plan.affinities]
+        _refuse_twice("affinity", [f"{d} by daypart" if by else d for d, by in maps])
+        columns: list[str] = []
         for feature in self._features:
             try:
-                feature.columns(self)
-            except (KeyError, ValueError) as error:
-                raise SpecError(f"feature {feature!r}: {error}") from error
+                if isinstance(feature, UserFeature):
+                    feature.check(self.plan, columns)
+                columns += feature.columns(self)
+            except KeyError as error:
+                raise SpecError(f"{feature!r}: {error} is not declared") from error
+            except ValueError as error:
+                raise SpecError(f"{feature!r}: {error}") from error
+        _refuse_twice("column", columns)
 
 
-def source_of(function: Callable[..., Any]) -> str:
-    """The source of a user function, as it is hashed."""
-    return inspect.getsource(function)
+def _context_features(declared: Sequence[Context | LocalTime]) -> list[Feature]:
+    features: list[Feature] = []
+    for context in declared:
+        if isinstance(context, LocalTime):
+            features += [LocalTimePart(part) for part in context.parts]
+        elif context.values:
+            features.append(ContextValue(context.name, context.values))
+    return features
+
+
+def _refuse_twice(kind: str, names: Sequence[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise SpecError(f"{kind} {name!r} is declared twice")

@@ -1,0 +1,49 @@
+"""The bound of a visitor's row: the longest row that a plan allows, built and measured."""
+
+from personalization.codec import Codec
+from personalization.plan import DAYPARTS, MAX_ID_BYTES, AffinityPlan, StatePlan
+from personalization.state.rows import Interaction, Session, TopK, VisitorRow
+
+_BIG = 2**62  # takes as many bytes as any integer
+
+
+def worst_visitor_row(plan: StatePlan) -> int:
+    """How many bytes a visitor's row can take, whatever its events were.
+
+    All maps are full, all numbers long, all ids and values as long as is allowed.
+    """
+    ids = [f"{number:0{MAX_ID_BYTES}}" for number in range(max(_sizes(plan)))]
+    plain = [affinity for affinity in plan.affinities if not affinity.by_daypart]
+    row = VisitorRow(
+        offset=_BIG,
+        at=_BIG,
+        first_at=_BIG,
+        last_at=_BIG,
+        counters=[0.5] * (len(plan.events) * len(plan.half_lives)),
+        counts=[_BIG] * len(plan.events),
+        affinities=[
+            TopK(_BIG, 0.5, dict.fromkeys(_keys(ids, affinity), (0.5, _BIG)))
+            for affinity in plan.affinities
+        ],
+        numbers=[(0.5, 0.5)] * len(plan.numbers),
+        last=[Interaction(_BIG, _BIG, _BIG, _BIG, id) for id in ids[: plan.last_items]],
+        session=Session(
+            id=ids[0],
+            start=_BIG,
+            last=_BIG,
+            number=_BIG,
+            counts=[_BIG] * len(plan.events),
+            affinities=[dict.fromkeys(ids[: plan.session_size], 0.5) for _ in plain],
+        ),
+        user=ids[0],
+    )
+    return len(Codec(VisitorRow).encode(row))
+
+
+def _keys(ids: list[str], affinity: AffinityPlan) -> list[str]:
+    prefix = f"{len(DAYPARTS) - 1}|" if affinity.by_daypart else ""
+    return [prefix + id for id in ids[: affinity.size]]
+
+
+def _sizes(plan: StatePlan) -> list[int]:
+    return [1, plan.last_items, plan.session_size, *(a.size for a in plan.affinities)]

@@ -1,0 +1,14 @@
+"""A seller's row: the fold of the signals of all their items."""
+
+from personalization.events import Signal
+from personalization.plan import StatePlan
+from personalization.state import counters
+from personalization.state.rows import SellerRow
+
+
+def fold_seller(row: SellerRow | None, signal: Signal, offset: int, plan: StatePlan) -> SellerRow:
+    """The seller's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``."""
+    if row is None:
+        row = SellerRow(offset, 0, signal.at, *counters.new(plan))
+    counters.fold_signal(row, signal, offset, plan)
+    return row

@@ -1,0 +1,131 @@
+"""Bounded maps of decayed weights: the K heaviest keys.
+
+A map is exact until a key is evicted. From then on, for every key, kept or not,
+``|true - kept| <= lost``, where what is not kept counts as 0: each eviction sets aside the weight
+the map held for that key, and ``lost`` is the sum of the absolute values of what was set aside,
+decayed alike. If all weights are positive, a kept weight is never too high: ``0 <= true - kept
+<= lost``. Dislikes weigh below 0 and may cancel likes, so "heaviest" means by absolute value.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import fsum, inf
+
+from personalization.decay import decay_factor
+from personalization.state.rows import TopK
+
+Entries = dict[str, tuple[float, int]]
+
+
+def add(topk: TopK, key: str, weight: float, at: int, half_life: int, size: int) -> None:
+    """Add ``weight`` of ``key`` at ``at`` ms; ``topk`` changes. See ``add_all``."""
+    add_all(topk, (key,), weight, at, half_life, size)
+
+
+def add_all(
+    topk: TopK, keys: Iterable[str], weight: float, at: int, half_life: int, size: int
+) -> None:
+    """Add ``weight`` of each of ``keys`` at ``at`` ms; ``topk`` changes.
+
+    A late weight counts with what would be left of it at ``topk.at``. Where that makes more than
+    ``size`` keys, the lightest but the newcomer goes (of equal ones the first in the alphabet):
+    what is newest can always grow.
+
+    >>> topk = TopK()
+    >>> add_all(topk, ("a", "b"), 1.0, 1_000, 500, 2)
+    >>> add(topk, "b", 1.0, 2_000, 500, 2)
+    >>> add(topk, "c", 1.0, 2_000, 500, 2)
+    >>> topk
+    TopK(at=2000, lost=0.25, entries={'b': (1.25, 2), 'c': (1.0, 1)})
+    """
+    entries = topk.entries
+    if at > topk.at:
+        if entries:
+            factor = decay_factor(float(at - topk.at), half_life)
+            entries = {key: (kept * factor, count) for key, (kept, count) in entries.items()}
+            topk.entries = entries
+            topk.lost *= factor
+        topk.at = at
+    elif at < topk.at:
+        weight *= decay_factor(float(topk.at - at), half_life)
+    for key in keys:
+        entry = entries.get(key)
+        if entry is not None:
+            entries[key] = (entry[0] + weight, entry[1] + 1)
+            continue
+        if len(entries) >= size:
+            topk.lost += _evict_lightest(entries)
+        entries[key] = (weight, 1)
+
+
+def add_plain(weights: dict[str, float], keys: Iterable[str], weight: float, size: int) -> None:
+    """As ``add_all``, in a map without decay, counts or ``lost``; ``weights`` changes.
+
+    >>> weights = {"a": 1.0, "b": -2.0}
+    >>> add_plain(weights, ("c",), 1.0, 2)
+    >>> weights
+    {'b': -2.0, 'c': 1.0}
+    """
+    for key in keys:
+        kept = weights.get(key)
+        if kept is None:
+            if len(weights) >= size:
+                _evict_lightest_plain(weights)
+            kept = 0.0
+        weights[key] = kept + weight
+
+
+def weights_at(topk: TopK, now: int, half_life: int) -> dict[str, float]:
+    """Each kept key's weight, decayed to ``now`` ms (unchanged if the map is newer).
+
+    >>> weights_at(TopK(at=0, entries={"a": (1.0, 3)}), 500, 500)
+    {'a': 0.5}
+    """
+    if now <= topk.at:
+        return {key: weight for key, (weight, _) in topk.entries.items()}
+    factor = decay_factor(float(now - topk.at), half_life)
+    return {key: weight * factor for key, (weight, _) in topk.entries.items()}
+
+
+def merge(maps: Sequence[TopK], half_life: int, size: int) -> TopK:
+    """The map of all that went into ``maps`` (at least one), to the same bits in any order.
+
+    Its entries are in the order of their keys; ``lost`` grows by what ``size`` leaves out.
+    """
+    at = max(topk.at for topk in maps)
+    weights: dict[str, list[float]] = {}
+    counts: dict[str, int] = {}
+    lost = []
+    for topk in maps:
+        factor = decay_factor(float(at - topk.at), half_life)
+        lost.append(topk.lost * factor)
+        for key, (weight, count) in topk.entries.items():
+            weights.setdefault(key, []).append(weight * factor)
+            counts[key] = counts.get(key, 0) + count
+    sums = sorted((abs(total), key, total) for key, total in _summed(weights))
+    evicted, kept = sums[: max(len(sums) - size, 0)], sums[max(len(sums) - size, 0) :]
+    lost.extend(weight for weight, _, _ in evicted)
+    entries = {key: (total, counts[key]) for key, total in sorted((k, t) for _, k, t in kept)}
+    return TopK(at=at, lost=fsum(lost), entries=entries)
+
+
+def _summed(weights: dict[str, list[float]]) -> Iterable[tuple[str, float]]:
+    return ((key, fsum(parts)) for key, parts in weights.items())
+
+
+def _evict_lightest(entries: Entries) -> float:
+    lightest, least = "", inf
+    for key, (weight, _) in entries.items():
+        size = weight if weight >= 0.0 else -weight
+        if size < least or (size == least and key < lightest):
+            lightest, least = key, size
+    del entries[lightest]
+    return least
+
+
+def _evict_lightest_plain(weights: dict[str, float]) -> None:
+    lightest, least = "", inf
+    for key, weight in weights.items():
+        size = weight if weight >= 0.0 else -weight
+        if size < least or (size == least and key < lightest):
+            lightest, least = key, size
+    del weights[lightest]
