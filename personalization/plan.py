@@ -1,7 +1,7 @@
 """The state plan: what shapes the rows, derived from a spec."""
 
 import hashlib
-from functools import cached_property
+from functools import cache, cached_property
 
 import msgspec
 
@@ -14,6 +14,7 @@ GLOBAL = "global"
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+@cache
 def duration_ms(text: str) -> int:
     """``"90s"``, ``"30m"``, ``"1h"``, ``"7d"`` in milliseconds.
 
@@ -70,6 +71,17 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     def event_index(self) -> dict[str, int]:
         """The position of every interaction name."""
         return {name: index for index, name in enumerate(self.events)}
+
+    @cached_property
+    def affinity_index(self) -> dict[tuple[str, bool], int]:
+        """The position of every top-K map, by dimension and whether it is by part of day."""
+        return {(a.dimension, a.by_daypart): index for index, a in enumerate(self.affinities)}
+
+    @cached_property
+    def session_index(self) -> dict[str, int]:
+        """The position of every dimension in a session's affinities."""
+        plain = [a.dimension for a in self.affinities if not a.by_daypart]
+        return {dimension: index for index, dimension in enumerate(plain)}
 
     @cached_property
     def dimensions(self) -> frozenset[str]:

@@ -12,7 +12,8 @@ import msgspec
 from personalization.features.context import ContextValue, LocalTimePart
 from personalization.features.family import Feature
 from personalization.features.user import UserFeature
-from personalization.plan import GLOBAL, StatePlan, duration_ms
+from personalization.plan import GLOBAL, MAX_VISITOR_ROW_BYTES, StatePlan, duration_ms
+from personalization.state.bounds import worst_visitor_row
 
 _RESERVED = frozenset({"item", "seller", "user", "identify", "unlink", "delete", "served"})
 # What filters, rules and segments say beside attributes.
@@ -188,6 +189,12 @@ class Spec:
             except ValueError as error:
                 raise SpecError(f"{feature!r}: {error}") from error
         _refuse_twice("column", columns)
+        worst = worst_visitor_row(self.plan)
+        if worst > MAX_VISITOR_ROW_BYTES:
+            raise SpecError(
+                f"a visitor's row could take {worst} bytes, more than {MAX_VISITOR_ROW_BYTES}: "
+                "declare fewer or smaller affinities"
+            )
 
 
 def _context_features(declared: Sequence[Context | LocalTime]) -> list[Feature]:

@@ -1,8 +1,5 @@
 """What every family of features is."""
 
-import hashlib
-import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,9 +11,15 @@ from personalization.plan import AffinityPlan
 if TYPE_CHECKING:
     from personalization.spec import Spec
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Feature(msgspec.Struct, frozen=True):
-    """A declaration: its parameters are its fields. One or more columns of the matrix."""
+    """A declaration: its parameters are its fields. One or more columns of the matrix.
+
+    What it computes for a candidate does not depend on the other candidates, is finite, and is
+    the same bits for the same view.
+    """
 
     def columns(self, spec: "Spec") -> tuple[str, ...]:
         """The columns' names. Raises ``KeyError`` or ``ValueError`` where the spec lacks what
@@ -36,32 +39,10 @@ class Feature(msgspec.Struct, frozen=True):
         raise NotImplementedError
 
 
-class UserFeature(Feature, frozen=True):
-    """A function of columns, declared with ``@spec.feature``: one column."""
+def finite(values: F64) -> F64:
+    """``values`` as float32 can hold them: NaN as 0, what is too large cut.
 
-    name: str
-    parameters: tuple[str, ...]
-    source: str
-    function: Callable[..., F64]
-
-    @classmethod
-    def of(cls, function: Callable[..., Any]) -> "UserFeature":
-        """Declare ``function``; its parameters name the columns it reads."""
-        return cls(
-            name=function.__name__,
-            parameters=tuple(inspect.signature(function).parameters),
-            source=inspect.getsource(function),
-            function=function,
-        )
-
-    def columns(self, spec: "Spec") -> tuple[str, ...]:
-        return (self.name,)
-
-    def declaration(self) -> Any:
-        digest = hashlib.blake2b(self.source.encode(), digest_size=8).hexdigest()
-        return [self.name, list(self.parameters), digest]
-
-    def compute_from(self, inputs: dict[str, F64], out: F32) -> None:
-        """Fill ``out`` [n, 1] from the named columns, each float64[n]."""
-        result = self.function(*(inputs[name] for name in self.parameters))
-        out[:, 0] = np.asarray(result, dtype=np.float64)
+    >>> finite(np.array([1.5, np.nan, -np.inf])).tolist()
+    [1.5, 0.0, -3.4028234663852886e+38]
+    """
+    return np.nan_to_num(np.clip(values, -_LARGEST, _LARGEST), copy=False)

@@ -1,7 +1,7 @@
 """What a feature may look at: candidates in columns, the visitor's row, the request.
 
-Built by ``personalization.columns`` from whatever holds the rows, so that a replica, the bulk
-fold and an audit give a feature the same bits.
+Built by ``personalization.columns.view_of`` from whatever holds the rows, so that a replica, the
+bulk fold and an audit give a feature the same bits.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,16 @@ from personalization.state.rows import VisitorRow
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+I8 = npt.NDArray[np.int8]
 Bool = npt.NDArray[np.bool_]
+
+ITEM = "item"
+SELLER = "seller"
+
+# The columns of ``CandidateColumns.stats``; the plain counts follow.
+OFFSET, AT, FIRST_AT, COUNTS = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +45,25 @@ class CounterColumns:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Co-visited items of m items, K each: ``codes`` [m, K] (-1: none), ``weights`` [m, K]
-    decayed to ``at`` [m]."""
+    """Co-visited items of m items, K each: item codes [m, K] (-1: none, at the end), ``weights``
+    [m, K] decayed to ``at`` [m]."""
 
-    codes: I64
+    codes: I32
     weights: F64
     at: I64
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateColumns:
-    """n candidates. Texts are codes of one ``Interner`` (-1: none); they mean nothing elsewhere.
+    """n candidates, in columns. Codes mean nothing outside the ``Columns`` that gave them.
 
-    ``segments`` has one entry per level of the plan; ``tags`` are [n, 8] codes; ``numbers`` are
-    NaN and ``flags`` -1 where unknown; ``known`` says that the catalogue has the item or that it
-    has counters; ``listed`` that the catalogue has it and it is not deleted.
+    ``codes`` are those of items, as in ``Neighbours`` (-1: never heard of); ``seller``,
+    ``categories`` and ``tags`` [n, 8] are those of texts (-1: none). ``numbers`` are NaN and
+    ``flags`` -1 where unknown. ``known`` says that the catalogue has the item or that it has
+    counters; ``listed`` that the catalogue has it and it is not deleted; ``catalogue_offset`` is
+    -1 and times (ms) are 0 where there is no row. ``stats`` [L, n, 3+E] and ``counters``
+    [L, n, E*H] have one layer for each of ``levels``: item, seller, then the plan's segments.
+    ``caller`` holds the features the caller sent, NaN where missing.
     """
 
     ids: list[str]
@@ -65,12 +77,39 @@ class CandidateColumns:
     categories: dict[str, I64]
     tags: dict[str, I64]
     numbers: dict[str, F64]
-    flags: dict[str, npt.NDArray[np.int8]]
-    items: CounterColumns
-    sellers: CounterColumns
-    segments: dict[str, CounterColumns]
+    flags: dict[str, I8]
+    levels: tuple[str, ...]
+    stats: I64
+    counters: F64
     covisited: Neighbours
     caller: dict[str, F64] = field(default_factory=dict)
+
+    def at_level(self, level: str) -> CounterColumns:
+        """The counters of every candidate's ``level``. Raises ``ValueError`` if unknown."""
+        layer = self.levels.index(level)
+        stats = self.stats[layer]
+        return CounterColumns(
+            offset=stats[:, OFFSET],
+            at=stats[:, AT],
+            first_at=stats[:, FIRST_AT],
+            counters=self.counters[layer],
+            counts=stats[:, COUNTS:],
+        )
+
+    @property
+    def items(self) -> CounterColumns:
+        """The candidates' own counters."""
+        return self.at_level(ITEM)
+
+    @property
+    def sellers(self) -> CounterColumns:
+        """The counters of the candidates' sellers."""
+        return self.at_level(SELLER)
+
+    @property
+    def segments(self) -> dict[str, CounterColumns]:
+        """The counters of the candidates' segments, by level of the plan."""
+        return {level: self.at_level(level) for level in self.levels[2:]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +124,15 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a feature reads. ``visitor`` is the merged row of a visitor and those linked with
-    it, ``None`` for context only; ``last_codes`` its last distinct items, newest first, and
-    ``last_covisited`` their co-visited items; ``code`` gives a text's code (-1: no candidate
-    can have it)."""
+    """All that a feature reads.
+
+    ``visitor`` is the merged row of a visitor and those linked with it, ``None`` for context
+    only. ``decayed`` [L, n, E*H] are the candidates' counters and ``visitor_decayed`` [E*H] the
+    visitor's, decayed to ``moment.now``. ``last_codes`` [m] are the item codes (-1: never heard
+    of) of the visitor's last distinct items of interest, newest first, at most the plan's
+    ``covisit_window``; ``last_covisited`` their co-visited items. ``code`` gives a text's code
+    (not there: no candidate has it).
+    """
 
     plan: StatePlan
     moment: Moment
@@ -97,3 +141,10 @@ class View:
     last_codes: I64
     last_covisited: Neighbours
     code: Mapping[str, int]
+    decayed: F64
+    visitor_decayed: F64
+
+    def at_level(self, level: str) -> F64:
+        """The decayed counters [n, E*H] of every candidate's ``level``."""
+        decayed: F64 = self.decayed[self.candidates.levels.index(level)]
+        return decayed

@@ -1,0 +1,249 @@
+"""Items, sellers, segments and the catalogue, in columns."""
+
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+
+import numpy as np
+
+from personalization.columns.counters import CounterTable
+from personalization.columns.growth import grown
+from personalization.columns.interner import Interner
+from personalization.columns.items import (
+    CREATED,
+    LISTED,
+    SEGMENTS,
+    SELLER_CODE,
+    SELLER_SLOT,
+    ItemTable,
+)
+from personalization.events import Stamp
+from personalization.features.view import (
+    F64,
+    I8,
+    I64,
+    ITEM,
+    OFFSET,
+    SELLER,
+    Bool,
+    CandidateColumns,
+    Neighbours,
+)
+from personalization.plan import GLOBAL, StatePlan
+from personalization.stamping import MAX_TAGS, stamp_items
+from personalization.state import keys
+from personalization.state.rows import CatalogueRow, ItemRow, SegmentRow, SellerRow
+
+ITEM_CAPACITY = 1 << 18
+GROUP_CAPACITY = 1 << 16
+
+
+class Columns:
+    """The state that a ranking gathers from, by id: pure memory, one writer at a time.
+
+    An item has one slot, which is also its code in ``CandidateColumns`` and ``Neighbours``;
+    sellers and segments (*groups*) share another range. Slot 0 is nothing. Rows may come in any
+    order: of two rows of one entity that with the higher offset stays. ``arrivals`` are the slots
+    of items in the order in which they became listed; it only grows. ``items`` and ``groups`` are
+    how many slots there is room for before the arrays must grow; unused ones cost no memory.
+    """
+
+    def __init__(
+        self, plan: StatePlan, items: int = ITEM_CAPACITY, groups: int = GROUP_CAPACITY
+    ) -> None:
+        self.plan = plan
+        self.texts = Interner()
+        self.half_lives: I64 = np.array(plan.half_lives, np.int64)
+        self.levels = (ITEM, SELLER, *plan.segments)
+        self.arrivals: list[int] = []
+        self._ids = [""]
+        self._slots: dict[str, int] = {}
+        self._groups: dict[tuple[str, str], int] = {}
+        self._group_counters = CounterTable(plan, groups)
+        self._group_facts: I64 = np.zeros((groups, 2), np.int64)
+        self._segment_levels = [(level, *keys.segment_level(level)) for level in plan.segments]
+        everything = self._group("g", GLOBAL)
+        self._items = ItemTable(plan, self.texts, items, everything)
+        self._item_counters = CounterTable(plan, items)
+
+    def apply_item(self, id: str, row: ItemRow) -> None:
+        """An item's counters and co-visited items."""
+        slot = self._item(id)
+        if self._item_counters.write(slot, row):
+            slots = [self._item(other) for other in row.covisited.entries]
+            self._items.write_covisited(slot, row.covisited, slots)
+
+    def apply_seller(self, id: str, row: SellerRow) -> None:
+        """A seller's counters."""
+        self._group_counters.write(self._group("s", id), row)
+
+    def apply_segment(self, key: str, row: SegmentRow) -> None:
+        """A segment's counters; ``key`` is the signal's without ``g:``, as ``category:shoes``."""
+        self._group_counters.write(self._group("g", key), row)
+
+    def apply_catalogue(self, kind: str, id: str, row: CatalogueRow) -> None:
+        """The attributes of an item or a seller; users' are not read by rankings."""
+        if kind == ITEM:
+            slot = self._item(id)
+            before = self._items.facts[slot]
+            if row.offset < before[OFFSET]:
+                return
+            if not row.deleted and not before[LISTED]:
+                self.arrivals.append(slot)
+            stamp = stamp_items((id,), lambda _: row, self.plan)[0]
+            self._items.write(slot, row, stamp, *self._groups_of(stamp))
+        elif kind == SELLER:
+            slot = self._group("s", id)
+            if row.offset >= self._group_facts[slot, OFFSET]:
+                self._group_facts[slot] = [row.offset, 0 if row.deleted else row.created_at]
+
+    def slots(self, ids: Sequence[str]) -> I64:
+        """The slot of each item, int64[n]; 0 where it was never heard of."""
+        return np.fromiter(map(self._slots.get, ids, repeat(0)), np.int64, len(ids))
+
+    def candidates(
+        self, ids: Sequence[str], caller: Mapping[str, F64] | None = None
+    ) -> CandidateColumns:
+        """All that is known of ``ids``, in their order; ``caller`` are its own features [n]."""
+        slots = self.slots(ids)
+        items, plan, n = self._items, self.plan, len(slots)
+        facts = items.facts.take(slots, axis=0)
+        numbers = items.numbers.take(slots, axis=0)
+        flags = items.flags.take(slots, axis=0)
+        groups = np.ascontiguousarray(facts[:, SELLER_SLOT : SEGMENTS + len(plan.segments)].T)
+        stats, counters = self._layers(slots, groups)
+        tags = facts[:, items.tags :].reshape(n, len(plan.tags), MAX_TAGS)
+        catalogue_offset = facts[:, OFFSET]
+        return CandidateColumns(
+            ids=list(ids),
+            codes=slots - (slots == 0),
+            known=(catalogue_offset >= 0) | (stats[0, :, OFFSET] >= 0),
+            listed=facts[:, LISTED] == 1,
+            catalogue_offset=catalogue_offset,
+            created_at=facts[:, CREATED],
+            seller=facts[:, SELLER_CODE],
+            seller_created_at=self._group_facts[:, CREATED].take(groups[0]),
+            categories={
+                name: facts[:, items.categories + index]
+                for index, name in enumerate(plan.categories)
+            },
+            tags={name: tags[:, index] for index, name in enumerate(plan.tags)},
+            numbers={name: numbers[:, index] for index, name in enumerate(plan.numbers)},
+            flags={name: flags[:, index] for index, name in enumerate(plan.flags)},
+            levels=self.levels,
+            stats=stats,
+            counters=counters,
+            covisited=self._neighbours_of(slots),
+            caller={} if caller is None else dict(caller),
+        )
+
+    def neighbours(self, ids: Sequence[str]) -> Neighbours:
+        """The items co-visited with each of ``ids``."""
+        return self._neighbours_of(self.slots(ids))
+
+    def item_id(self, code: int) -> str:
+        """The id of an item's code. Raises ``IndexError`` where there is none."""
+        if code <= 0:
+            raise IndexError(f"no item has code {code}")
+        return self._ids[code]
+
+    @property
+    def size(self) -> int:
+        """How many item slots there are, slot 0 included: the length of the columns below."""
+        return len(self._ids)
+
+    @property
+    def item_ids(self) -> Sequence[str]:
+        """The id of every slot; that of slot 0 is empty. Grows; never changes."""
+        return self._ids
+
+    @property
+    def listed(self) -> Bool:
+        """Whether the catalogue has the item of each slot."""
+        listed: Bool = self._items.facts[: self.size, LISTED] == 1
+        return listed
+
+    @property
+    def created_at(self) -> I64:
+        """When each slot's item was listed first, in ms (0: unknown)."""
+        return self._items.facts[: self.size, CREATED]
+
+    @property
+    def sellers(self) -> I64:
+        """The text code of each slot's seller (-1: none)."""
+        return self._items.facts[: self.size, SELLER_CODE]
+
+    def category(self, name: str) -> I64:
+        """The text code of each slot's category (-1: none). Raises ``ValueError``."""
+        column = self._items.categories + self.plan.categories.index(name)
+        return self._items.facts[: self.size, column]
+
+    def number(self, name: str) -> F64:
+        """The number of each slot (NaN: unknown). Raises ``ValueError``."""
+        return self._items.numbers[: self.size, self.plan.numbers.index(name)]
+
+    def flag(self, name: str) -> I8:
+        """The flag of each slot (-1: unknown). Raises ``ValueError``."""
+        return self._items.flags[: self.size, self.plan.flags.index(name)]
+
+    @property
+    def counters(self) -> F64:
+        """The counters of each slot [size, E*H], as stored: decayed to ``counted_at``."""
+        return self._item_counters.counters[: self.size]
+
+    @property
+    def counted_at(self) -> I64:
+        """The time (ms) that each slot's counters are decayed to."""
+        return self._item_counters.stats[: self.size, 1]
+
+    def _layers(self, slots: I64, groups: I64) -> tuple[I64, F64]:
+        """``stats`` and ``counters`` of items [n] and their groups [L-1, n], stacked."""
+        item, group = self._item_counters, self._group_counters
+        shape = (len(self.levels), len(slots))
+        stats = np.empty((*shape, item.stats.shape[1]), np.int64)
+        counters = np.empty((*shape, item.counters.shape[1]))
+        item.stats.take(slots, axis=0, out=stats[0], mode="clip")
+        item.counters.take(slots, axis=0, out=counters[0], mode="clip")
+        group.stats.take(groups, axis=0, out=stats[1:], mode="clip")
+        group.counters.take(groups, axis=0, out=counters[1:], mode="clip")
+        return stats, counters
+
+    def _neighbours_of(self, slots: I64) -> Neighbours:
+        items = self._items
+        return Neighbours(
+            codes=items.neighbours.take(slots, axis=0),
+            weights=items.weights.take(slots, axis=0),
+            at=items.covisited_at.take(slots),
+        )
+
+    def _item(self, id: str) -> int:
+        slot = self._slots.get(id)
+        if slot is None:
+            slot = self._slots[id] = len(self._ids)
+            self._ids.append(id)
+            self._items.open(slot)
+            self._item_counters.open(slot)
+        return slot
+
+    def _group(self, kind: str, key: str) -> int:
+        slot = self._groups.get((kind, key))
+        if slot is None:
+            slot = self._groups[kind, key] = len(self._groups) + 1
+            self._group_counters.open(slot)
+            self._group_facts = grown(self._group_facts, slot + 1)
+            self._group_facts[slot, OFFSET] = -1
+        return slot
+
+    def _groups_of(self, stamp: Stamp) -> tuple[int, list[int]]:
+        """The slot of an item's seller and of each of its segments (0: it has none)."""
+        seller = stamp.seller
+        segments = []
+        for level, within_seller, dimension in self._segment_levels:
+            value = stamp.attributes.get(dimension)
+            if level == GLOBAL:
+                segments.append(self._group("g", GLOBAL))
+            elif not isinstance(value, str) or (within_seller and seller is None):
+                segments.append(0)
+            else:
+                key = keys.segment_key(level, seller if within_seller else None, value)
+                segments.append(self._group(*keys.split(key)))
+        return 0 if seller is None else self._group("s", seller), segments

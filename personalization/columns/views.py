@@ -1,0 +1,68 @@
+"""A view of one request, from columns and a visitor's row."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from personalization.columns.columns import Columns
+from personalization.decay import decay_columns
+from personalization.features.view import AT, F64, Moment, View
+from personalization.plan import StatePlan
+from personalization.state.rows import VisitorRow
+
+
+def view_of(
+    columns: Columns,
+    moment: Moment,
+    ids: Sequence[str],
+    visitor: VisitorRow | None,
+    caller: Mapping[str, F64] | None = None,
+) -> View:
+    """What features read, to rank ``ids`` for ``visitor`` at ``moment``.
+
+    ``visitor`` is merged already (``None``: context only); ``caller`` are the caller's own
+    features of the candidates, float64[n] each, NaN where missing.
+    """
+    plan = columns.plan
+    candidates = columns.candidates(ids, caller)
+    layers, n, width = candidates.counters.shape
+    decayed = decay_columns(
+        candidates.counters.reshape(layers * n, width),
+        np.ascontiguousarray(candidates.stats[:, :, AT]).reshape(layers * n),
+        moment.now,
+        columns.half_lives,
+    )
+    last = [] if visitor is None else last_items(visitor, plan)
+    slots = columns.slots(last)
+    return View(
+        plan=plan,
+        moment=moment,
+        candidates=candidates,
+        visitor=visitor,
+        last_codes=slots - (slots == 0),
+        last_covisited=columns.neighbours(last),
+        code=columns.texts.codes,
+        decayed=decayed.reshape(layers, n, width),
+        visitor_decayed=_decayed_visitor(visitor, moment.now, columns),
+    )
+
+
+def last_items(visitor: VisitorRow, plan: StatePlan) -> list[str]:
+    """The visitor's last distinct items of interest (a weight above 0), newest first, at most
+    the plan's ``covisit_window``."""
+    weights = plan.weights
+    items = dict.fromkeys(
+        interaction.item
+        for interaction in reversed(visitor.last)
+        if weights[interaction.event] > 0.0
+    )
+    return list(items)[: plan.covisit_window]
+
+
+def _decayed_visitor(visitor: VisitorRow | None, now: int, columns: Columns) -> F64:
+    if visitor is None or visitor.deleted:
+        return np.zeros(len(columns.plan.events) * len(columns.half_lives))
+    decayed: F64 = decay_columns(
+        np.array([visitor.counters]), np.array([visitor.at], np.int64), now, columns.half_lives
+    )[0]
+    return decayed
