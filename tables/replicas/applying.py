@@ -1,0 +1,126 @@
+"""From changelog records to rows: in slices, highest offset first, rows before their watermark."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eventlog.protocol import Record
+from personalization.codec import CodecError
+from personalization.columns import Columns
+from personalization.state.keys import split
+from personalization.state.rows import Watermark
+from tables.replicas.stamps import Stamps
+from tables.replicas.store import RowStore
+from tables.replicas.watermarks import TablePartition, Watermarks
+from tables.row_head import ROW_HEAD, VISITOR_HEAD
+from tables.topics import (
+    CATALOGUE_ROWS,
+    ITEMS,
+    ROWS,
+    SEGMENTS,
+    SELLERS,
+    VISITORS,
+    WATERMARK,
+    WATERMARK_KEY,
+)
+
+# The catalogue first: its rows say to which seller and segments an item belongs.
+COLUMNAR = (CATALOGUE_ROWS.name, ITEMS.name, SELLERS.name, SEGMENTS.name)
+
+Records = Sequence[tuple[TablePartition, Record]]
+
+
+class Applier:
+    """Brings records into the store and, once ``columnar`` is set, into the columns.
+
+    Of two rows with one key the one with the higher row offset stays; of equal ones the later.
+    ``clock`` (seconds) bounds a slice.
+    """
+
+    def __init__(
+        self,
+        store: RowStore,
+        columns: Columns,
+        stamps: Stamps,
+        watermarks: Watermarks,
+        clock: Callable[[], float],
+    ) -> None:
+        self.newest_event_at = store.newest_event_at()
+        self.columnar = False
+        self._store = store
+        self._stamps = stamps
+        self._watermarks = watermarks
+        self._clock = clock
+        self._columns: dict[str, Callable[[str, Any], object]] = {
+            ITEMS.name: columns.apply_item,
+            SELLERS.name: columns.apply_seller,
+            SEGMENTS.name: columns.apply_segment,
+            CATALOGUE_ROWS.name: lambda key, row: columns.apply_catalogue(*split(key), row),
+        }
+
+    def apply(self, records: Records, start: int, seconds: float) -> int:
+        """Apply ``records`` from index ``start`` on for about ``seconds``; the index to go on at.
+
+        At least one is applied. What is applied becomes visible at once, on disk and in memory.
+        Raises ``CodecError`` for what cannot be a row.
+        """
+        ends = self._clock() + seconds
+        rows: dict[tuple[str, bytes], tuple[int, bytes | None]] = {}
+        watermarks: dict[TablePartition, Watermark] = {}
+        positions: dict[TablePartition, int] = {}
+        index = start
+        while index < len(records):
+            at, record = records[index]
+            index += 1
+            positions[at] = record.offset + 1
+            if record.key is None:
+                raise CodecError(f"a record without a key in the changelog of {at}")
+            if record.key == WATERMARK_KEY:
+                if record.value is not None:
+                    watermark = WATERMARK.decode(record.value)
+                    if watermark.offset >= self._known(watermarks, at):
+                        watermarks[at] = watermark
+            else:
+                self._take(rows, at, record.key, record.value)
+            if self._clock() >= ends:
+                break
+        self._store.write(rows, watermarks, positions, self.newest_event_at)
+        self._watermarks.publish(watermarks)
+        return index
+
+    def load(self, table: str, key: bytes, row: bytes) -> None:
+        """Bring a row of the store into the columns."""
+        self._columns[table](key.decode(), ROWS[table].decode(row))
+
+    def _known(self, taken: dict[TablePartition, Watermark], at: TablePartition) -> int:
+        return (taken.get(at) or self._watermarks.get(at)).offset
+
+    def _take(
+        self,
+        rows: dict[tuple[str, bytes], tuple[int, bytes | None]],
+        at: TablePartition,
+        key: bytes,
+        value: bytes | None,
+    ) -> None:
+        table = at.table
+        if value is None:
+            rows[table, key] = at.partition, None
+            return
+        held = rows.get((table, key)) or self._store.get(table, key)
+        decoded: Any
+        if table == VISITORS.name:
+            decoded = VISITOR_HEAD.decode(value)
+        elif self.columnar and table in self._columns:
+            decoded = ROWS[table].decode(value)
+        else:
+            decoded = ROW_HEAD.decode(value)
+        known = None if held is None else held[1]
+        if known is not None and ROW_HEAD.decode(known).offset > decoded.offset:
+            return
+        rows[table, key] = at.partition, value
+        if table == VISITORS.name:
+            self.newest_event_at = max(self.newest_event_at, decoded.last_at)
+        elif self.columnar and table in self._columns:
+            text = key.decode()
+            self._columns[table](text, decoded)
+            if table == CATALOGUE_ROWS.name:
+                self._stamps.forget(split(text)[1])
