@@ -60,6 +60,7 @@ class Columns:
         self._groups: dict[tuple[str, str], int] = {}
         self._group_counters = CounterTable(plan, groups)
         self._group_facts: I64 = np.zeros((groups, 2), np.int64)
+        self._group_facts[0, OFFSET] = -1
         self._segment_levels = [(level, *keys.segment_level(level)) for level in plan.segments]
         everything = self._group("g", GLOBAL)
         self._items = ItemTable(plan, self.texts, items, everything)
@@ -113,6 +114,7 @@ class Columns:
         stats, counters = self._layers(slots, groups)
         tags = facts[:, items.tags :].reshape(n, len(plan.tags), MAX_TAGS)
         catalogue_offset = facts[:, OFFSET]
+        seller_facts = self._group_facts.take(groups[0], axis=0)
         return CandidateColumns(
             ids=list(ids),
             codes=slots - (slots == 0),
@@ -121,7 +123,8 @@ class Columns:
             catalogue_offset=catalogue_offset,
             created_at=facts[:, CREATED],
             seller=facts[:, SELLER_CODE],
-            seller_created_at=self._group_facts[:, CREATED].take(groups[0]),
+            seller_created_at=seller_facts[:, CREATED],
+            seller_catalogue_offset=seller_facts[:, OFFSET],
             categories={
                 name: facts[:, items.categories + index]
                 for index, name in enumerate(plan.categories)
@@ -139,6 +142,11 @@ class Columns:
     def neighbours(self, ids: Sequence[str]) -> Neighbours:
         """The items co-visited with each of ``ids``."""
         return self._neighbours_of(self.slots(ids))
+
+    def item_offsets(self, ids: Sequence[str]) -> I64:
+        """The offset of each item's counters, int64[n] (-1: it has none)."""
+        offsets: I64 = self._item_counters.stats[self.slots(ids), OFFSET]
+        return offsets
 
     def item_id(self, code: int) -> str:
         """The id of an item's code. Raises ``IndexError`` where there is none."""

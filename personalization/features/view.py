@@ -74,6 +74,7 @@ class CandidateColumns:
     created_at: I64
     seller: I64
     seller_created_at: I64
+    seller_catalogue_offset: I64
     categories: dict[str, I64]
     tags: dict[str, I64]
     numbers: dict[str, F64]

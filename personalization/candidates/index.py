@@ -1,0 +1,107 @@
+"""Lists over the whole catalogue, made a few times a second rather than per request."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from personalization.columns import Columns
+from personalization.features.view import F64, I64
+
+FRESH = 2000
+DAY = 86_400_000
+SELLER = "seller"
+_NEWEST_FIRST = 1e-6  # of equal (or no) heat, the newer item comes first
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Slots by code, each group in the order of heat."""
+
+    codes: I64
+    starts: I64
+    slots: I64
+
+    def of(self, code: int) -> I64:
+        """The slots of one code; empty if there are none."""
+        place = int(np.searchsorted(self.codes, code))
+        if place == len(self.codes) or self.codes[place] != code:
+            return self.slots[:0]
+        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.slots)
+        return self.slots[self.starts[place] : end]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueIndex:
+    """Slots of items that can be shown, as they were at one moment.
+
+    ``fresh`` are the last listed, newest first, ``hot`` all by heat, ``groups`` the same by the
+    code of each category and of ``seller``. ``arrivals`` is how many had arrived: later ones are
+    at the end of ``Columns.arrivals``.
+    """
+
+    arrivals: int
+    fresh: I64
+    hot: I64
+    groups: dict[str, Grouped]
+
+
+def empty_index() -> CatalogueIndex:
+    """The index of nothing: all items are later arrivals."""
+    nothing = np.empty(0, np.int64)
+    return CatalogueIndex(0, nothing, nothing, {})
+
+
+def build_index(columns: Columns, now: int) -> CatalogueIndex:
+    """The lists at ``now`` (ms).
+
+    An item's heat is the sum of its counters (half-life nearest to a day) of events with a weight
+    above 0, times their weights. May run in a thread beside the one that writes ``columns``: an
+    item that is being written may be in the wrong place of a list until the next one, and nothing
+    else. All is NumPy on long arrays, which lets other threads run: 200,000 items take about
+    0.1 s in a thread and stop the others for less than 1 ms at a time.
+    """
+    plan, size, arrivals = columns.plan, columns.size, len(columns.arrivals)
+    created = columns.created_at[:size].copy()
+    listed = columns.listed[:size]
+    shown = listed | (created == 0)  # known by its counters only: not deleted
+    if "in_stock" in plan.flags:
+        shown &= columns.flag("in_stock")[:size] != 0
+    shown[0] = False
+    slots = np.flatnonzero(shown)
+    order = np.argsort(-(_heat(columns, size, now)[slots] + created[slots] / now * _NEWEST_FIRST))
+    hot = slots[order]
+    groups = {name: _grouped(columns.category(name)[:size], hot) for name in plan.categories}
+    groups[SELLER] = _grouped(columns.sellers[:size], hot)
+    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups)
+
+
+def _heat(columns: Columns, size: int, now: int) -> F64:
+    plan = columns.plan
+    half_life = min(plan.half_lives, key=lambda ms: (abs(ms - DAY), ms))
+    counters = columns.counters[:size]
+    heat = np.zeros(size)
+    for event, weight in zip(plan.events, plan.weights, strict=True):
+        if weight > 0.0:
+            heat += weight * counters[:, plan.counter(event, half_life)]
+    elapsed = np.maximum(now - columns.counted_at[:size], 0)
+    decayed: F64 = heat * np.exp2(-elapsed / half_life)  # a list's order needs no exact bits
+    return decayed
+
+
+def _fresh(created: I64, shown: np.typing.NDArray[np.bool_]) -> I64:
+    slots = np.flatnonzero(shown)
+    times = created[slots]
+    if len(slots) > FRESH:
+        newest = np.argpartition(times, len(slots) - FRESH)[-FRESH:]
+        slots, times = slots[newest], times[newest]
+    return slots[np.argsort(-times, kind="stable")]
+
+
+def _grouped(codes: I64, hot: I64) -> Grouped:
+    of_hot = codes[hot]
+    known = of_hot >= 0
+    slots, of_hot = hot[known], of_hot[known]
+    order = np.argsort(of_hot, kind="stable")
+    ordered = of_hot[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+    return Grouped(ordered[starts], starts, slots[order])

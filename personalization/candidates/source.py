@@ -1,0 +1,50 @@
+"""What every source of candidates is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from personalization.candidates.index import CatalogueIndex
+from personalization.columns import Columns
+from personalization.features.view import I64
+from personalization.state.rows import VisitorRow
+
+IN_STOCK = "in_stock"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a source may look at: the catalogue, lists made from it a moment ago, and the
+    visitor's merged row (``None``: context only) at ``now`` (ms)."""
+
+    columns: Columns
+    index: CatalogueIndex
+    visitor: VisitorRow | None
+    now: int
+
+
+class Source(Protocol):
+    """A way to find candidates."""
+
+    @property
+    def name(self) -> str:
+        """As surfaces and decisions name it."""
+        ...
+
+    def draw(self, inputs: Inputs, n: int) -> I64:
+        """Up to ``n`` slots of items in stock, the best first, without repeats."""
+        ...
+
+
+def in_stock(columns: Columns, slots: I64, n: int) -> I64:
+    """The first ``n`` of ``slots`` that are not known to be out of stock."""
+    if IN_STOCK not in columns.plan.flags:
+        return slots[:n]
+    flags = columns.flag(IN_STOCK)
+    start, width, found = 0, 2 * n, slots[:0]
+    while start < len(slots) and len(found) < n:
+        part = slots[start : start + width]
+        found = np.concatenate([found, part[flags[part] != 0]])
+        start, width = start + width, 4 * width
+    return found[:n]

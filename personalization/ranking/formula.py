@@ -1,0 +1,97 @@
+"""The formula: what ranks before there is a model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from personalization.decay import kernel, log1p
+from personalization.features.view import F32, F64, I64, Bool
+
+LEAST_RATE = 1e-6
+
+LOG_ODDS = (
+    "item_click_per_impression",
+    "item_purchase_per_impression",
+)
+
+WEIGHTS = {
+    "item_click_per_impression": 0.8,
+    "item_purchase_per_impression": 0.1,
+    "popularity_1d": 0.1,
+    "popularity_30d": 0.1,
+    "session_category": 2.5,
+    "session_brand": 0.8,
+    "session_seller": 0.4,
+    "session_tags": 0.4,
+    "affinity_category": 1.0,
+    "affinity_brand": 0.5,
+    "affinity_seller": 0.3,
+    "affinity_tags": 0.3,
+    "affinity_category_daypart": 1.0,
+    "covisited": 3.0,
+    "covisited_weight": 0.3,
+    "price_distance": -0.3,
+    "item_age": -0.02,
+    "candidate_score": 1.0,
+}
+
+
+class Formula:
+    """A weighted sum of columns, in log-odds: what is there of ``WEIGHTS`` in the feature set.
+
+    Raises ``ValueError`` where the feature set has none of its columns.
+    """
+
+    name = "formula"
+
+    def __init__(self, columns: Sequence[str], feature_set: str) -> None:
+        self.feature_set = feature_set
+        self._names = [name for name in WEIGHTS if name in columns]
+        if not self._names:
+            raise ValueError(f"feature set {feature_set} has no column that the formula knows")
+        self._places: I64 = np.array([columns.index(n) for n in self._names], np.int64)
+        self._weights: F64 = np.array([WEIGHTS[n] for n in self._names])
+        self._log_odds: Bool = np.array([n in LOG_ODDS for n in self._names], np.bool_)
+
+    def score(self, matrix: F32) -> F64:
+        """Logits, float64[n], for ``matrix`` float32[n, k]."""
+        return self._contributions(matrix)[1]
+
+    def reasons(self, matrix: F32, rows: Sequence[int], most: int) -> list[list[str]]:
+        """For each of ``rows`` the columns that lift it most above the mean of all."""
+        parts = self._contributions(matrix)[0]
+        lifts = parts[list(rows)] - parts.mean(axis=0)
+        strongest = np.argsort(-lifts, axis=1, kind="stable")[:, :most]
+        return [
+            [self._names[part] for part in order if lift[part] > 0.0]
+            for lift, order in zip(lifts, strongest.tolist(), strict=True)
+        ]
+
+    def _contributions(self, matrix: F32) -> tuple[F64, F64]:
+        parts = np.empty((len(matrix), len(self._places)))
+        scores = np.empty(len(matrix))
+        weighted_sum(matrix, self._places, self._weights, self._log_odds, parts, scores)
+        return parts, scores
+
+
+@kernel(
+    "void(float32[:, :], int64[::1], float64[::1], boolean[::1], float64[:, ::1], float64[::1])"
+)
+def weighted_sum(
+    matrix: F32, places: I64, weights: F64, log_odds: Bool, parts: F64, scores: F64
+) -> None:
+    """What each column adds into ``parts`` [n, m], their sum in order into ``scores`` [n].
+
+    A loop, not a matrix product: the bits must not depend on how many rows there are.
+    """
+    for i in range(len(matrix)):
+        total = 0.0
+        for c in range(len(places)):
+            value = float(matrix[i, places[c]])
+            if log_odds[c]:
+                value = min(max(value, LEAST_RATE), 1.0 - LEAST_RATE)
+                value = log1p(value - 1.0) - log1p(-value)
+            part = weights[c] * value
+            parts[i, c] = part
+            total += part
+        scores[i] = total

@@ -1,0 +1,182 @@
+"""One ranking: hydrate, find, filter, score, select, decide."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from personalization.candidates.find import find_candidates
+from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.source import Inputs
+from personalization.columns import view_of
+from personalization.columns.views import last_items
+from personalization.decisions import Decision, Freshness, Offsets, Shown, digest_of
+from personalization.features.matrix import feature_matrix
+from personalization.features.view import F32, F64, I64, OFFSET, View
+from personalization.plan import StatePlan
+from personalization.ranking.choose import UNKNOWN, Choice, Terms, choose
+from personalization.ranking.filters import compile_predicate
+from personalization.ranking.hydrate import Hydrated, StateReader, hydrate
+from personalization.ranking.request import (
+    RankRequest,
+    callers_candidates,
+    check_ids,
+    moment_of,
+)
+from personalization.ranking.scorer import Scorer
+from personalization.ranking.surface import Surface, compile_rules
+from personalization.ranking.values import attribute_kinds, record, values_of
+from personalization.spec import Spec
+from personalization.state.rows import VisitorRow
+
+CALLER = "caller"
+REASONS = 3
+
+
+class UnfitScorer(ValueError):
+    """A scorer for another feature set, or whose scores are not finite numbers."""
+
+
+def rank(
+    request: RankRequest,
+    state: StateReader,
+    spec: Spec,
+    surface: Surface,
+    scorer: Scorer,
+    index: CatalogueIndex | None,
+    *,
+    now: int,
+    seed: int,
+    decision_id: str,
+    shown_before: Sequence[str] = (),
+    freshness: Freshness | None = None,
+    arms: Mapping[str, str] | None = None,
+    process: str = "",
+    sequence: int = 0,
+    keep: Literal["all", "shown"] = "all",
+) -> Decision:
+    """Decide what ``request`` is shown at ``now`` (ms), and record why.
+
+    ``shown_before`` are the items of the pages that ``request.after`` continues. ``keep`` says
+    whose vectors are recorded. Raises ``Rejected`` (``FilterError`` among them) for a request
+    that cannot be, ``UnfitScorer`` for a scorer that cannot score it.
+    """
+    if scorer.feature_set != spec.feature_set_id:
+        raise UnfitScorer(f"{scorer.name} scores {scorer.feature_set}, not {spec.feature_set_id}")
+    check_ids(request)
+    plan, columns, moment = spec.plan, state.columns, moment_of(request, now)
+    kinds = attribute_kinds(plan)
+    caller = request.filters
+    predicate = None if caller is None else compile_predicate(caller, kinds, "filters")
+    rules = compile_rules(surface.rules, kinds)
+
+    who = hydrate(request.visitor, request.user, state, plan)
+    features: Mapping[str, F64] = {}
+    if request.candidates is not None:
+        ids, features = callers_candidates(request.candidates)
+        sources = [[CALLER]] * len(ids)
+    else:
+        inputs = Inputs(columns, index or empty_index(), who.visitor, now)
+        ids, sources = find_candidates([(s.name, s.count) for s in surface.sources], inputs)
+
+    view = view_of(columns, moment, ids, who.visitor, features)
+    matrix = feature_matrix(spec, view)
+    scores = scorer.score(matrix)
+    if not np.isfinite(scores).all():
+        raise UnfitScorer(f"{scorer.name} gave a score that is not a finite number")
+
+    seen, disliked = _last(who.visitor, surface, plan)
+    terms = Terms(
+        surface,
+        rules,
+        predicate,
+        frozenset(seen),
+        frozenset(disliked),
+        frozenset(shown_before),
+        request.limit,
+        seed,
+    )
+    values = values_of(view.candidates, view.code)
+    choice = choose(values, scores, terms)
+    vectors, scored = _vectors(matrix, choice.order, keep)
+    return Decision(
+        id=decision_id,
+        at=now,
+        process=process,
+        sequence=sequence,
+        visitor=request.visitor,
+        user=who.user,
+        request=request,
+        surface=surface,
+        shown_before=list(shown_before),
+        arms={} if arms is None else dict(arms),
+        seed=seed,
+        model=scorer.name,
+        feature_set=spec.feature_set_id,
+        state_id=plan.state_id,
+        freshness=freshness or Freshness(),
+        rows=who.read,
+        seen=seen,
+        disliked=disliked,
+        candidates=ids,
+        sources=sources,
+        values=record(values, terms.reads(), columns.texts.text),
+        offsets=_offsets(view, who, state, plan),
+        scores=scores.tobytes(),
+        scored=scored,
+        columns=matrix.shape[1],
+        vectors=vectors,
+        packed=False,
+        digest=digest_of(vectors),
+        dropped=choice.dropped,
+        shown=_shown(choice, matrix, scorer, request.explain),
+    )
+
+
+def _last(
+    visitor: VisitorRow | None, surface: Surface, plan: StatePlan
+) -> tuple[list[str], list[str]]:
+    """The visitor's items that the surface does not show again, and those disliked; sorted."""
+    if visitor is None:
+        return [], []
+    disliked = {i.item for i in visitor.last if plan.weights[i.event] < 0.0}
+    if surface.seen is None:
+        return [], sorted(disliked)
+    events = {plan.event_index[name] for name in surface.seen.events if name in plan.event_index}
+    last = visitor.last[-surface.seen.last :]
+    return sorted({i.item for i in last if i.event in events}), sorted(disliked)
+
+
+def _vectors(matrix: F32, order: I64, keep: str) -> tuple[bytes, list[int] | None]:
+    if keep == "all":
+        return matrix.tobytes(), None
+    return matrix[order].tobytes(), order.tolist()
+
+
+def _offsets(view: View, who: Hydrated, state: StateReader, plan: StatePlan) -> Offsets:
+    candidates = view.candidates
+    last = [] if who.visitor is None else last_items(who.visitor, plan)
+    return Offsets(
+        list(candidates.levels),
+        candidates.catalogue_offset.tobytes(),
+        candidates.seller_catalogue_offset.tobytes(),
+        candidates.stats[:, :, OFFSET].tobytes(),
+        dict(zip(last, state.columns.item_offsets(last).tolist(), strict=True)),
+    )
+
+
+def _shown(choice: Choice, matrix: F32, scorer: Scorer, explain: bool) -> list[Shown]:
+    order = choice.order.tolist()
+    reasons = choice.reasons
+    if explain:
+        lifts = scorer.reasons(matrix, order, REASONS)
+        reasons = [
+            own if UNKNOWN in own else [*own, *lift]
+            for own, lift in zip(reasons, lifts, strict=True)
+        ]
+    return [
+        Shown(candidate, propensity, why)
+        for candidate, propensity, why in zip(
+            order, choice.propensities.tolist(), reasons, strict=True
+        )
+    ]

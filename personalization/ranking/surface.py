@@ -1,0 +1,117 @@
+"""Surfaces: a named place on the product, and how it ranks."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from personalization.plan import StatePlan
+from personalization.ranking.filters import FilterError, Predicate, compile_predicate
+from personalization.ranking.values import SELLER, attribute_kinds
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class SourcePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A source of candidates, and how many it may bring."""
+
+    name: Literal["fresh", "trending", "covisited", "affinity"]
+    count: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be done with the candidates for which ``when`` (a predicate) holds.
+
+    ``exclude`` drops them; ``boost`` and ``bury`` add ``amount`` to their logit or take it off;
+    ``pin`` puts the best of them at ``position`` (1 is the first).
+    """
+
+    name: Name
+    action: Literal["exclude", "boost", "bury", "pin"]
+    when: dict[str, Any] = {}
+    amount: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    position: Annotated[int, msgspec.Meta(ge=1, le=500)] = 1
+
+
+class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Drop what the visitor had to do with: ``events`` among its ``last`` interactions.
+
+    Only events with a weight are among them (a visitor's row keeps no impressions).
+    """
+
+    events: tuple[str, ...]
+    last: Annotated[int, msgspec.Meta(ge=1)] = 24
+
+
+class Blocked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is never shown here."""
+
+    items: tuple[str, ...] = ()
+    sellers: tuple[str, ...] = ()
+
+
+class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A surface's configuration.
+
+    ``caps`` limits how many items of one seller, or of one value of a category, a page has.
+    ``diversity`` is what an item loses of its logit for each one above it that has the same
+    value (the greedy re-ranking of maximal marginal relevance, Carbonell & Goldstein, 1998, with
+    equality as similarity). ``temperature`` 0 shows the best; above it, items are drawn by
+    softmax. ``counts_served``: what was served counts as an impression.
+    """
+
+    name: Name = "default"
+    sources: tuple[SourcePlan, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    caps: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    diversity: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    temperature: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    seen: Seen | None = None
+    blocked: Blocked = Blocked()
+    counts_served: bool = False
+
+
+def default_surface() -> Surface:
+    """The surface that is there when none is declared."""
+    return Surface(
+        sources=(
+            SourcePlan("covisited", 40),
+            SourcePlan("affinity", 50),
+            SourcePlan("trending", 50),
+            SourcePlan("fresh", 30),
+        )
+    )
+
+
+class SurfaceError(ValueError):
+    """A surface that cannot be; the message says which part and why."""
+
+
+def check_surface(surface: Surface, plan: StatePlan) -> None:
+    """Raises ``SurfaceError`` where ``surface`` asks for what ``plan`` does not declare."""
+    try:
+        compile_rules(surface.rules, attribute_kinds(plan))
+    except FilterError as error:
+        raise SurfaceError(f"surface {surface.name!r}: {error}") from error
+    grouped = {*plan.categories, SELLER}
+    for part, declared in (("caps", surface.caps), ("diversity", surface.diversity)):
+        for name in declared:
+            if name not in grouped:
+                raise SurfaceError(
+                    f"surface {surface.name!r}: {part}.{name} is none of {sorted(grouped)}"
+                )
+    names = [rule.name for rule in surface.rules]
+    positions = [rule.position for rule in surface.rules if rule.action == "pin"]
+    if len(set(names)) < len(names):
+        raise SurfaceError(f"surface {surface.name!r}: two rules have one name")
+    if len(set(positions)) < len(positions):
+        raise SurfaceError(f"surface {surface.name!r}: two rules pin the same position")
+    for event in () if surface.seen is None else surface.seen.events:
+        if event not in plan.event_index:
+            raise SurfaceError(f"surface {surface.name!r}: seen.events: no event {event!r}")
+
+
+def compile_rules(rules: tuple[Rule, ...], kinds: dict[str, str]) -> list[tuple[Rule, Predicate]]:
+    """Each rule with its predicate. Raises ``FilterError``, whose path names the rule."""
+    return [
+        (rule, compile_predicate(rule.when, kinds, f"rules.{rule.name}.when")) for rule in rules
+    ]

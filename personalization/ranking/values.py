@@ -1,0 +1,143 @@
+"""What filters, rules, caps and diversity read of candidates: live, and from a decision's record.
+
+Both give the same ``Values``, so that a replay runs the very code that served.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from personalization.features.view import F64, I64, Bool, CandidateColumns
+from personalization.plan import StatePlan
+
+SELLER = "seller"
+ITEM = "item"
+IN_STOCK = "in_stock"
+TAGS = 8
+NO_TEXT = -1
+NEVER = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """n candidates. Texts are codes (-1: unknown), ``tags`` [n, 8] of them; ``numbers`` are NaN
+    and ``flags`` -1 where unknown. ``code`` gives a text's code, if any candidate can have it."""
+
+    ids: Sequence[str]
+    known: Bool
+    deleted: Bool
+    texts: Mapping[str, I64]
+    tags: Mapping[str, I64]
+    numbers: Mapping[str, F64]
+    flags: Mapping[str, npt.NDArray[np.int8]]
+    code: Mapping[str, int]
+
+    def code_of(self, text: str) -> int:
+        """The code of ``text``; one that no candidate has, if none can."""
+        code = self.code.get(text, NEVER)
+        return NEVER if code == NO_TEXT else code
+
+
+class RecordedValues(msgspec.Struct, array_like=True, frozen=True):
+    """The values that a decision read, as texts: they mean the same anywhere.
+
+    One entry per candidate in each list; ``None``, NaN and -1 where unknown.
+    """
+
+    known: list[bool]
+    deleted: list[bool]
+    texts: dict[str, list[str | None]]
+    tags: dict[str, list[list[str]]]
+    numbers: dict[str, list[float]]
+    flags: dict[str, list[int]]
+
+
+def attribute_kinds(plan: StatePlan) -> dict[str, str]:
+    """What can be read, and its kind: ``text``, ``number``, ``flag``, ``tags`` or ``item``."""
+    return _kinds(plan.categories, plan.numbers, plan.flags, plan.tags)
+
+
+def recorded_kinds(recorded: RecordedValues) -> dict[str, str]:
+    """The same of what a decision read."""
+    return _kinds(recorded.texts, recorded.numbers, recorded.flags, recorded.tags)
+
+
+def _kinds(
+    texts: Iterable[str], numbers: Iterable[str], flags: Iterable[str], tags: Iterable[str]
+) -> dict[str, str]:
+    kinds = dict.fromkeys(texts, "text")
+    kinds.update(dict.fromkeys(numbers, "number"))
+    kinds.update(dict.fromkeys(flags, "flag"))
+    kinds.update(dict.fromkeys(tags, "tags"))
+    kinds[SELLER] = "text"
+    kinds[ITEM] = "item"
+    return kinds
+
+
+def values_of(candidates: CandidateColumns, code: Mapping[str, int]) -> Values:
+    """The values of live candidates."""
+    return Values(
+        candidates.ids,
+        candidates.known,
+        (candidates.catalogue_offset >= 0) & ~candidates.listed,
+        {**candidates.categories, SELLER: candidates.seller},
+        candidates.tags,
+        candidates.numbers,
+        candidates.flags,
+        code,
+    )
+
+
+def record(values: Values, reads: Iterable[str], text: Callable[[int], str]) -> RecordedValues:
+    """What was read of ``values``, the attributes ``reads``, to be kept."""
+    texts: dict[str, list[str | None]] = {}
+    tags: dict[str, list[list[str]]] = {}
+    numbers: dict[str, list[float]] = {}
+    flags: dict[str, list[int]] = {}
+    for name in sorted(reads):
+        if name in values.texts:
+            codes = values.texts[name].tolist()
+            known = {code: text(code) if code >= 0 else None for code in set(codes)}
+            texts[name] = [known[code] for code in codes]
+        elif name in values.tags:
+            rows = values.tags[name].tolist()
+            tags[name] = [[text(code) for code in row if code >= 0] for row in rows]
+        elif name in values.numbers:
+            numbers[name] = values.numbers[name].tolist()
+        elif name in values.flags:
+            flags[name] = values.flags[name].tolist()
+    return RecordedValues(
+        values.known.tolist(), values.deleted.tolist(), texts, tags, numbers, flags
+    )
+
+
+def recall(recorded: RecordedValues, ids: Sequence[str]) -> Values:
+    """The values that were recorded, to be read again."""
+    code: dict[str, int] = {}
+
+    def code_of(text: str | None) -> int:
+        return NO_TEXT if text is None else code.setdefault(text, len(code))
+
+    tags = {}
+    for name, rows in recorded.tags.items():
+        column = np.full((len(ids), TAGS), NO_TEXT, np.int64)
+        for index, row in enumerate(rows):
+            column[index, : len(row)] = [code_of(tag) for tag in row]
+        tags[name] = column
+    texts = {
+        name: np.array([code_of(text) for text in column], np.int64)
+        for name, column in recorded.texts.items()
+    }
+    return Values(
+        ids,
+        np.array(recorded.known, np.bool_),
+        np.array(recorded.deleted, np.bool_),
+        texts,
+        tags,
+        {name: np.array(column, np.float64) for name, column in recorded.numbers.items()},
+        {name: np.array(column, np.int8) for name, column in recorded.flags.items()},
+        code,
+    )
