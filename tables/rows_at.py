@@ -27,6 +27,7 @@ from tables.topics import (
     VISITOR_EVENT,
     VISITORS,
 )
+from tables.windows import SPAN
 
 RowKey = tuple[str, str]
 """A table's name and a row's key in it; in the catalogue ``item:<id>`` and so on."""
@@ -129,7 +130,7 @@ class _Visitors:
         self._partition = partition
         self._wanted = wanted
         self._rows: dict[str, Any] = {}
-        self._duplicates = DuplicateWindow()
+        self._duplicates = DuplicateWindow(SPAN)
         self._fold = self._begin(Watermark())
 
     def take(self, record: Record) -> None:
