@@ -116,7 +116,7 @@ def vector_bytes(decision: Decision) -> bytes:
 
 def vectors_of(decision: Decision) -> F32:
     """The vectors, float32[m, columns]."""
-    plain = np.frombuffer(vector_bytes(decision), "<f4")
+    plain = np.frombuffer(bytearray(vector_bytes(decision)), "<f4")
     return plain.reshape(-1, decision.columns)
 
 
@@ -129,7 +129,7 @@ def scored_of(decision: Decision) -> Sequence[int]:
 
 def scores_of(decision: Decision) -> F64:
     """The scores, float64[n]."""
-    return np.frombuffer(decision.scores, "<f8")
+    return np.frombuffer(bytearray(decision.scores), "<f8")
 
 
 def offsets_of(decision: Decision) -> tuple[I64, I64, I64]:

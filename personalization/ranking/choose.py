@@ -3,6 +3,7 @@
 Pure, and all of it: a decision and its replay both come from ``choose``.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from personalization.features.view import F64, I64, Bool
 from personalization.ranking.filters import Predicate, items_in
 from personalization.ranking.select import NO_CAP, SETTLED, Ballot, select
 from personalization.ranking.surface import Rule, Surface
-from personalization.ranking.values import IN_STOCK, SELLER, Values
+from personalization.ranking.values import IN_STOCK, SELLER, Values, among
 
 CAPPED = "capped"
 UNKNOWN = "unknown"
@@ -95,7 +96,7 @@ def _drops(values: Values, terms: Terms, held: dict[str, Bool]) -> dict[int, str
         tests.append(("blocked", items_in(values.ids, frozenset(blocked.items))))
     if blocked.sellers:
         codes = [values.code_of(seller) for seller in blocked.sellers]
-        tests.append(("blocked", np.isin(values.texts[SELLER], codes)))
+        tests.append(("blocked", among(values.texts[SELLER], codes)))
     for reason, items in (
         ("disliked", terms.disliked),
         ("seen", terms.seen),
@@ -144,10 +145,8 @@ def _pins(
         room = held[rule.name] & (rank < SETTLED)
         for row, cap in enumerate(caps.tolist()):
             codes = groups[row]
-            taken = [int(codes[c]) for c in pinned_by if codes[c] >= 0]
-            full = [code for code in set(taken) if taken.count(code) >= cap]
-            if full:
-                room &= ~np.isin(codes, full)
+            taken = Counter(int(codes[c]) for c in pinned_by if codes[c] >= 0)
+            room &= ~among(codes, [code for code, count in taken.items() if count >= cap])
         open_ = room.nonzero()[0]
         if len(open_):
             best = open_[np.lexsort((-logits[open_], rank[open_]))[0]]
@@ -161,10 +160,8 @@ def _capped(shown: list[int], rank: I64, groups: I64, caps: I64) -> list[int]:
     """Candidates not shown that a full group kept from the page."""
     full = np.zeros(len(rank), np.bool_)
     for row, cap in enumerate(caps.tolist()):
-        codes = groups[row]
-        taken = codes[shown]
-        present, counts = np.unique(taken[taken >= 0], return_counts=True)
-        full |= np.isin(codes, present[counts >= cap])
+        taken = Counter(code for code in groups[row, shown].tolist() if code >= 0)
+        full |= among(groups[row], [code for code, count in taken.items() if count >= cap])
     full &= rank < SETTLED
     full[shown] = False
     return full.nonzero()[0].tolist()

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from personalization.features.view import Bool
-from personalization.ranking.values import Values
+from personalization.ranking.values import Values, among
 from personalization.wire import FieldError, Rejected
 
 MAX_DEPTH = 8
@@ -212,7 +212,7 @@ def _is_flag(name: str, wanted: bool) -> Mask:
 def _text_in(name: str, choices: list[str], outside: bool) -> Mask:
     def mask(values: Values) -> Bool:
         codes = values.texts[name]
-        inside = np.isin(codes, [values.code_of(choice) for choice in choices])
+        inside = among(codes, [values.code_of(choice) for choice in choices])
         return ~inside & (codes >= 0) if outside else inside
 
     return mask
@@ -231,7 +231,7 @@ def _item_in(choices: list[str], outside: bool) -> Mask:
 def _number_in(name: str, choices: list[float], outside: bool) -> Mask:
     def mask(values: Values) -> Bool:
         numbers = values.numbers[name]
-        inside = np.isin(numbers, np.array(choices, np.float64))
+        inside = among(numbers, choices)
         return ~inside & ~np.isnan(numbers) if outside else inside
 
     return mask
@@ -241,7 +241,7 @@ def _tag_in(name: str, choices: list[str], outside: bool) -> Mask:
     def mask(values: Values) -> Bool:
         codes = values.tags[name]
         wanted = [values.code_of(choice) for choice in choices]
-        found: Bool = np.asarray(np.isin(codes, wanted).any(axis=1))
+        found: Bool = np.asarray(among(codes, wanted).any(axis=1))
         return ~found & (codes[:, 0] >= 0) if outside else found
 
     return mask

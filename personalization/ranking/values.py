@@ -5,6 +5,7 @@ Both give the same ``Values``, so that a replay runs the very code that served.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ IN_STOCK = "in_stock"
 TAGS = 8
 NO_TEXT = -1
 NEVER = -2
+FEW = 12  # comparing so often is still faster than what np.isin prepares
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ class RecordedValues(msgspec.Struct, array_like=True, frozen=True):
     tags: dict[str, list[list[str]]]
     numbers: dict[str, list[float]]
     flags: dict[str, list[int]]
+
+
+def among(column: npt.NDArray[Any], choices: Sequence[float]) -> Bool:
+    """Which entries of ``column`` are one of ``choices``: bool of its shape."""
+    if len(choices) > FEW:
+        return np.isin(column, np.array(choices))
+    found = np.zeros(column.shape, np.bool_)
+    for choice in choices:
+        found |= column == choice
+    return found
 
 
 def attribute_kinds(plan: StatePlan) -> dict[str, str]:
@@ -104,7 +116,8 @@ def record(values: Values, reads: Iterable[str], text: Callable[[int], str]) -> 
             texts[name] = [known[code] for code in codes]
         elif name in values.tags:
             rows = values.tags[name].tolist()
-            tags[name] = [[text(code) for code in row if code >= 0] for row in rows]
+            words = {code: text(code) for code in set().union(*rows) if code >= 0}
+            tags[name] = [[words[code] for code in row if code >= 0] for row in rows]
         elif name in values.numbers:
             numbers[name] = values.numbers[name].tolist()
         elif name in values.flags:
