@@ -67,6 +67,8 @@ class DecisionIndex:
             return None
         partition, offset = _PLACE.unpack(stored)
         tp = TopicPartition(DECISIONS, partition)
+        if offset < (await self._log.start_offsets([tp]))[tp]:
+            return None
         reader = self._log.reader({tp: offset})
         try:
             records = (await reader.poll(1, _READ_SECONDS)).get(tp)

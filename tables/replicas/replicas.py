@@ -19,8 +19,9 @@ from tables.replicas.decisions import DecisionIndex
 from tables.replicas.progress import Progress
 from tables.replicas.stamps import Stamps
 from tables.replicas.store import RowStore, StoredRow, identity
+from tables.replicas.waiting import check, passed, signals_taken
 from tables.replicas.watermarks import TablePartition, Watermarks
-from tables.tokens import Token, TokenError
+from tables.tokens import Token
 from tables.topics import (
     CATALOGUE_ROWS,
     TABLES,
@@ -33,7 +34,6 @@ from tables.topics import (
 _logger = logging.getLogger(__name__)
 
 _CATALOGUE_ROW = Codec(CatalogueRow)
-_SIGNALLED = tuple(table.name for table in TABLES if table.source == USERS.source)
 
 _LIVE_RECORDS = 64
 _LIVE_SLICE_SECONDS = 0.0004
@@ -165,43 +165,15 @@ class Replicas:
         items, sellers and segments. Raises ``TokenError`` for a partition that this log does not
         have; an offset that it never reaches is waited for in vain.
         """
-        self._check(token)
+        check(token, self._log)
         try:
             async with asyncio.timeout(timeout):
-                chains = await self._own(token)
+                chains = await passed(token, self._watermarks)
                 if scope == "all":
-                    for source, chain in chains.items():
-                        await self._signals(source, chain)
+                    await signals_taken(chains, self._watermarks)
         except TimeoutError:
             return False
         return True
-
-    async def _own(self, token: Token) -> dict[int, dict[int, int]]:
-        chains = {}
-        for partition, offset in token.events.items():
-            watermark = await self._watermarks.reach(
-                TablePartition(VISITORS.name, partition), _read_to(offset)
-            )
-            chains[partition] = watermark.chain
-        for partition, offset in token.catalogue.items():
-            await self._watermarks.reach(
-                TablePartition(CATALOGUE_ROWS.name, partition), _read_to(offset)
-            )
-        return chains
-
-    async def _signals(self, source: int, chain: Mapping[int, int]) -> None:
-        for target, last in chain.items():
-            for table in _SIGNALLED:
-                await self._watermarks.reach(TablePartition(table, target), _taken_to(source, last))
-
-    def _check(self, token: Token) -> None:
-        for table, offsets in ((VISITORS, token.events), (CATALOGUE_ROWS, token.catalogue)):
-            partitions = self._log.partitions(table.source)
-            for partition in offsets:
-                if partition >= partitions:
-                    raise TokenError(
-                        f"a token of another log: {table.source} has no partition {partition}"
-                    )
 
     async def _positions(self) -> dict[TopicPartition, int]:
         """Where to go on; from the front, with nothing, where a changelog was made anew."""
@@ -283,11 +255,3 @@ def _table_partitions(
         for topic, table in topics.items()
         for number in range(log.partitions(topic))
     }
-
-
-def _read_to(offset: int) -> Callable[[Watermark], bool]:
-    return lambda watermark: watermark.offset >= offset
-
-
-def _taken_to(source: int, last: int) -> Callable[[Watermark], bool]:
-    return lambda watermark: watermark.sources.get(source, -1) >= last

@@ -342,6 +342,25 @@ async def test_decisions_are_found_by_id(log: EmbeddedLog, tmp_path: Path) -> No
         assert await made.decision("D4") is None
 
 
+async def test_ids_of_dropped_decisions_go_too(tmp_path: Path) -> None:
+    """The index stays as large as what retention keeps, give or take a thousand."""
+    now = 10**15
+    log = EmbeddedLog(tmp_path / "log", clock=lambda: now)
+    await log.create_topics(topics(APP, PLAN.state_id, 1, decisions_retention_ms=1000))
+    at = TopicPartition(DECISIONS, 0)
+    async with replicas(log, tmp_path / "r") as made:
+        await log.append({at: [Entry(b"A%04d" % n, b"old", 0) for n in range(1500)]})
+        assert await decision(made, "A1499") == b"old"
+        await log.clean()
+        assert await made.decision("A0000") is None
+        await log.append({at: [Entry(b"B%04d" % n, b"new", now) for n in range(1500)]})
+        assert await decision(made, "B1499") == b"new"
+        assert made._decisions._db.get(b"dA0000") is None
+        assert made._decisions._db.get(b"dA1499") is None
+        assert await made.decision("B0000") == b"new"
+    await log.stop()
+
+
 async def test_events_do_not_concern_replicas(log: EmbeddedLog, tmp_path: Path) -> None:
     """Only changelogs and decisions are read: entity topics are the agents' business."""
     await log.append({TopicPartition(VISITOR_EVENTS, 0): [Entry(b"v", b"anything", 0)]})
