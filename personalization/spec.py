@@ -111,7 +111,10 @@ class Spec:
         declared before it); it returns one column of floats. Raises ``SpecError`` for others.
         """
         before = self._features
-        self._features = (*before, UserFeature.of(function))
+        try:
+            self._features = (*before, UserFeature.of(function))
+        except (OSError, TypeError, ValueError) as error:
+            raise SpecError(f"{function!r} has no source to be read: {error}") from error
         self._forget_derived()
         try:
             self._validate()
@@ -178,6 +181,12 @@ class Spec:
                 raise SpecError(f"item attribute {declared.name!r}: the name is reserved")
         maps = [(a.dimension, a.by_daypart) for a in self.plan.affinities]
         _refuse_twice("affinity", [f"{d} by daypart" if by else d for d, by in maps])
+        largest = worst_visitor_row(self.plan)
+        if largest > MAX_VISITOR_ROW_BYTES:
+            raise SpecError(
+                f"a visitor's row could take {largest} bytes, and {MAX_VISITOR_ROW_BYTES} are"
+                " allowed: keep fewer values (the size of affinities), events or half-lives"
+            )
         columns: list[str] = []
         for feature in self._features:
             try:

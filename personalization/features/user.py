@@ -48,8 +48,10 @@ class UserFeature(Feature, frozen=True):
         return (self.name,)
 
     def check(self, plan: StatePlan, before: Sequence[str]) -> None:
-        """Raises ``ValueError`` for a parameter that is neither one of the columns ``before``
-        it nor about a declared number."""
+        """Raises ``ValueError`` for a function without a name, or with a parameter that is
+        neither one of the columns ``before`` it nor about a declared number."""
+        if not self.name.isidentifier():
+            raise ValueError("the function needs a name")
         about = {prefix + name for name in plan.numbers for prefix in (_ITEM, _VISITOR_MEAN)}
         for name in self.parameters:
             if name not in about and name not in before:

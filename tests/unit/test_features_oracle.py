@@ -1,0 +1,272 @@
+"""Every family of features against plain Python that reads the rows themselves."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from personalization.features.matrix import feature_matrix
+from personalization.features.view import Moment
+from personalization.state import keys
+from personalization.state.rows import VisitorRow
+from tests.feature_shop import DAY, HOUR, NOW, Shop, random_shop, wide_spec
+
+pytestmark = pytest.mark.kernel
+
+SPEC = wide_spec()
+IDS = [f"i{i}" for i in range(12)]
+YEAR_S = 365 * 24 * 3600
+
+
+@dataclass
+class Asked:
+    """One candidate of one request."""
+
+    shop: Shop
+    moment: Moment
+    scores: dict[str, float]
+    id: str
+
+    @property
+    def visitor(self) -> VisitorRow:
+        assert self.shop.visitor is not None
+        return self.shop.visitor
+
+    def decay(self, at: int, half_life: int) -> float:
+        return math.exp2(-max(self.moment.now - at, 0) / half_life)
+
+    def attribute(self, name: str):  # type: ignore[no-untyped-def]
+        row = self.shop.catalogue.get(self.id)
+        return None if row is None else row.attributes.get(name)
+
+    @property
+    def seller(self) -> str | None:
+        row = self.shop.catalogue.get(self.id)
+        return None if row is None else row.seller
+
+    def count(self, entity: str, event: str, half_life: int) -> float:
+        row = self._row(entity)
+        if row is None:
+            return 0.0
+        column = SPEC.plan.counter(event, half_life)
+        counted: float = row.counters[column] * self.decay(row.at, half_life)
+        return counted
+
+    def _row(self, entity: str):  # type: ignore[no-untyped-def]
+        if entity == "item":
+            return self.shop.items.get(self.id)
+        if entity == "seller":
+            return self.shop.sellers.get(self.seller or "")
+        if entity == "visitor":
+            return self.visitor
+        if entity == "global":
+            return self.shop.segments.get("global")
+        within_seller, dimension = keys.segment_level(entity)
+        value = self.attribute(dimension)
+        if value is None or (within_seller and self.seller is None):
+            return None
+        key = keys.segment_key(entity, self.seller if within_seller else None, value)
+        return self.shop.segments.get(key.removeprefix("g:"))
+
+    def values(self, dimension: str) -> list[str]:
+        value = self.seller if dimension == "seller" else self.attribute(dimension)
+        return [] if value is None else [value] if isinstance(value, str) else value
+
+
+def signed_log(weight: float) -> float:
+    return math.copysign(math.log1p(abs(weight)), weight)
+
+
+def decayed(entity: str, event: str, half_life: int) -> Callable[[Asked], float]:
+    return lambda asked: math.log1p(asked.count(entity, event, half_life))
+
+
+def rate(asked: Asked, levels: tuple[str, ...], event: str, half_life: int, strength, prior):  # type: ignore[no-untyped-def]
+    for level in levels:
+        events = asked.count(level, event, half_life)
+        shown = max(events, asked.count(level, "impression", half_life))
+        prior = (events + strength * prior) / (shown + strength)
+    return prior
+
+
+def popularity(asked: Asked, weights: dict[str, float], half_life: int) -> float:
+    def of(entity: str) -> float:
+        return sum(w * asked.count(entity, event, half_life) for event, w in weights.items())
+
+    return math.log1p(1000 * of("item") / (of("global") + 100))
+
+
+def kept(asked: Asked, dimension: str, part: str) -> tuple[dict[str, float], float]:
+    """The weights kept of a dimension, in this part of the day, and their decay."""
+    for affinity, topk in zip(SPEC.plan.affinities, asked.visitor.affinities, strict=True):
+        if affinity.dimension == dimension and affinity.by_daypart == bool(part):
+            weights = {k: w for k, (w, _) in topk.entries.items() if k.startswith(part)}
+            weights = {k.removeprefix(part): w for k, w in weights.items()}
+            return weights, asked.decay(topk.at, affinity.half_life)
+    raise LookupError(dimension)
+
+
+def share(asked: Asked, weights: dict[str, float], dimension: str) -> float:
+    own = sum(weights.get(value, 0.0) for value in asked.values(dimension))
+    return max(-1.0, min(1.0, own / sum(abs(weight) for weight in weights.values())))
+
+
+def affinity(dimension: str, part: str = "") -> Callable[[Asked], float]:
+    return lambda asked: share(asked, kept(asked, dimension, part)[0], dimension)
+
+
+def affinity_weight(dimension: str, part: str = "") -> Callable[[Asked], float]:
+    def weight(asked: Asked) -> float:
+        weights, factor = kept(asked, dimension, part)
+        return signed_log(factor * sum(weights.get(v, 0.0) for v in asked.values(dimension)))
+
+    return weight
+
+
+def session_share(dimension: str) -> Callable[[Asked], float]:
+    plain = [a.dimension for a in SPEC.plan.affinities if not a.by_daypart]
+
+    def of(asked: Asked) -> float:
+        assert asked.visitor.session is not None
+        weights = asked.visitor.session.affinities[plain.index(dimension)]
+        return share(asked, weights, dimension)
+
+    return of
+
+
+def session_count(asked: Asked, *events: str) -> float:
+    assert asked.visitor.session is not None
+    counts = asked.visitor.session.counts
+    return math.log1p(sum(counts[SPEC.plan.event_index[event]] for event in events))
+
+
+def since_item(asked: Asked) -> float:
+    times = [i.at for i in asked.visitor.last if i.item == asked.id]
+    return math.log1p((NOW - max(times)) / 1000 if times else YEAR_S)
+
+
+def age(asked: Asked, entity: str) -> float:
+    id = asked.id if entity == "item" else asked.seller or ""
+    listed = (asked.shop.catalogue if entity == "item" else asked.shop.seller_catalogue).get(id)
+    counted = asked.shop.items.get(id) if entity == "item" else asked.shop.sellers.get(id)
+    if listed is None and counted is None:
+        return -1.0
+    since = listed.created_at if listed is not None else counted.first_at  # type: ignore[union-attr]
+    return math.log1p((NOW - since) / HOUR)
+
+
+def gap(asked: Asked) -> float:
+    weight, total = asked.visitor.numbers[0]
+    price = asked.attribute("price")
+    return 0.0 if price is None else math.log1p(price) - total / weight
+
+
+def covisits(asked: Asked) -> list[tuple[float, float]]:
+    """For each of the last three items of interest: the weight met, and the divisor."""
+    half_life = SPEC.plan.covisit_half_life
+
+    def weights(id: str) -> dict[str, float]:
+        row = asked.shop.items.get(id)
+        if row is None:
+            return {}
+        factor = asked.decay(row.covisited.at, half_life)
+        return {other: weight * factor for other, (weight, _) in row.covisited.entries.items()}
+
+    liked = [i.item for i in asked.visitor.last[::-1] if SPEC.plan.weights[i.event] > 0]
+    own = weights(asked.id)
+    pairs = []
+    for last in list(dict.fromkeys(liked))[:3]:
+        theirs = weights(last)
+        size = math.sqrt((1 + sum(own.values())) * (1 + sum(theirs.values())))
+        pairs.append((own.get(last, 0.0) + theirs.get(asked.id, 0.0), size))
+    return pairs
+
+
+def dearer(asked: Asked) -> float:
+    weight, total = asked.visitor.numbers[0]
+    price = asked.attribute("price")
+    if price is None:
+        return 0.0
+    return math.log(price) - math.log(math.expm1(total / weight)) + gap(asked)
+
+
+# NOW is 2027-01-15, a Friday, 08:00 UTC; the visitor's clock says 12:30.
+ORACLES: dict[str, Callable[[Asked], float]] = {
+    "device_phone": lambda asked: 0.0,
+    "device_desktop": lambda asked: 1.0,
+    "hour": lambda asked: 12.0,
+    "weekday": lambda asked: 4.0,
+    "item_view_1h": decayed("item", "view", HOUR),
+    "seller_view_30d": decayed("seller", "view", 30 * DAY),
+    "seller_brand_purchase_30d": decayed("seller*brand", "purchase", 30 * DAY),
+    "global_view_1h": decayed("global", "view", HOUR),
+    "visitor_view_30d": decayed("visitor", "view", 30 * DAY),
+    "item_purchase_per_impression": lambda asked: rate(
+        asked, ("global", "seller*category", "item"), "purchase", 30 * DAY, 20.0, 0.02
+    ),
+    "category_view_per_impression_1h": lambda asked: rate(
+        asked, ("category",), "view", HOUR, 3.0, 0.1
+    ),
+    "popularity_30d": lambda asked: popularity(asked, {"view": 1.0, "purchase": 8.0}, 30 * DAY),
+    "popularity_view_1h": lambda asked: popularity(asked, {"view": 1.0}, HOUR),
+    "affinity_category": affinity("category"),
+    "affinity_category_weight": affinity_weight("category"),
+    "affinity_seller": affinity("seller"),
+    "affinity_seller_weight": affinity_weight("seller"),
+    "affinity_tags": affinity("tags"),
+    "affinity_tags_weight": affinity_weight("tags"),
+    "affinity_category_daypart": affinity("category", "2|"),
+    "affinity_category_daypart_weight": affinity_weight("category", "2|"),
+    "affinity_tags_daypart": affinity("tags", "2|"),
+    "affinity_tags_daypart_weight": affinity_weight("tags", "2|"),
+    "session_category": session_share("category"),
+    "session_tags": session_share("tags"),
+    "session_count": lambda asked: session_count(asked, "view", "purchase", "dislike"),
+    "session_count_view": lambda asked: session_count(asked, "view"),
+    "visitor_count_purchase": lambda asked: math.log1p(
+        asked.visitor.counts[SPEC.plan.event_index["purchase"]]
+    ),
+    "since_last_item": since_item,
+    "since_last_visit": lambda asked: math.log1p((NOW - asked.visitor.last_at) / 1000),
+    "item_age": lambda asked: age(asked, "item"),
+    "seller_age": lambda asked: age(asked, "seller"),
+    "price_gap": gap,
+    "price_distance": lambda asked: abs(gap(asked)),
+    "covisited": lambda asked: sum(weight / size for weight, size in covisits(asked)),
+    "covisited_weight": lambda asked: math.log1p(sum(weight for weight, _ in covisits(asked))),
+    "candidate_score": lambda asked: asked.scores.get(asked.id, 0.0),
+    "dearer": dearer,
+}
+
+
+def test_every_column_has_an_oracle() -> None:
+    """A column without plain Python beside it is not tested here, so there is none."""
+    assert set(ORACLES) == set(SPEC.columns)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_columns_equal_plain_python(seed: int) -> None:
+    """Every column of every candidate is what the rows say, as far as float32 goes."""
+    shop = random_shop(seed, SPEC.plan)
+    moment = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop"})
+    scores = {"i1": 0.25, "i11": -3.5}
+    matrix = feature_matrix(SPEC, shop.view(IDS, moment, scores))
+    for column, name in enumerate(SPEC.columns):
+        expected = [ORACLES[name](Asked(shop, moment, scores, id)) for id in IDS]
+        np.testing.assert_allclose(matrix[:, column], expected, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_the_shops_are_worth_testing() -> None:
+    """Over the seeds, every column that depends on the candidate takes several values."""
+    constant = {"device_phone", "device_desktop", "hour", "weekday"}
+    constant |= {"candidate_score", "since_last_visit"}
+    moment = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop"})
+    rows = [
+        feature_matrix(SPEC, random_shop(seed, SPEC.plan).view(IDS, moment)) for seed in range(8)
+    ]
+    spread = np.ptp(np.vstack(rows), axis=0)
+    assert {name for name, width in zip(SPEC.columns, spread, strict=True) if width == 0} == (
+        constant
+    )
