@@ -20,9 +20,11 @@ def view_of(
 ) -> View:
     """What features read, to rank ``ids`` for ``visitor`` at ``moment``.
 
-    ``visitor`` is merged already (``None``: context only); ``caller`` are the caller's own
+    ``visitor`` is merged already (``None`` or deleted: context only); ``caller`` are the caller's own
     features of the candidates, float64[n] each, NaN where missing.
     """
+    if visitor is not None and visitor.deleted:
+        visitor = None
     plan = columns.plan
     candidates = columns.candidates(ids, caller)
     layers, n, width = candidates.counters.shape
@@ -60,7 +62,7 @@ def last_items(visitor: VisitorRow, plan: StatePlan) -> list[str]:
 
 
 def _decayed_visitor(visitor: VisitorRow | None, now: int, columns: Columns) -> F64:
-    if visitor is None or visitor.deleted:
+    if visitor is None:
         return np.zeros(len(columns.plan.events) * len(columns.half_lives))
     decayed: F64 = decay_columns(
         np.array([visitor.counters]), np.array([visitor.at], np.int64), now, columns.half_lives

@@ -46,7 +46,7 @@ class Affinity(Feature, frozen=True):
 
     def compute(self, view: View, out: F32) -> None:
         visitor = view.visitor
-        if visitor is None or visitor.deleted:
+        if visitor is None:
             return
         index = view.plan.affinity_index[self.dimension, self.by is not None]
         topk = visitor.affinities[index]

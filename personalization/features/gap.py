@@ -36,7 +36,7 @@ class PriceGap(Feature, frozen=True):
 
 def mean_log(visitor: VisitorRow | None, number: str, plan: StatePlan) -> float | None:
     """The visitor's mean of log1p(number), weighted by interest; ``None`` where unknown."""
-    if visitor is None or visitor.deleted:
+    if visitor is None:
         return None
     weight, total = visitor.numbers[plan.numbers.index(number)]
     return total / weight if weight > LEAST_WEIGHT else None

@@ -31,7 +31,7 @@ class SinceLast(Feature, frozen=True):
     def compute(self, view: View, out: F32) -> None:
         visitor, now, ids = view.visitor, view.moment.now, view.candidates.ids
         last: dict[str, int] = {}
-        if visitor is None or visitor.deleted:
+        if visitor is None:
             elapsed = LONGEST_MS
         elif self.what == "visit":
             elapsed = now - visitor.last_at if visitor.last_at > 0 else LONGEST_MS

@@ -24,5 +24,5 @@ class VisitorCount(Feature, frozen=True):
 
     def compute(self, view: View, out: F32) -> None:
         visitor = view.visitor
-        if visitor is not None and not visitor.deleted:
+        if visitor is not None:
             out[:, 0] = log1p(float(visitor.counts[view.plan.event_index[self.event]]))
