@@ -21,6 +21,8 @@ CATALOGUE = "catalogue"
 DECISIONS = "decisions"
 DEAD_LETTERS = "dead-letters"
 
+MAX_DECISION_BYTES = 8 << 20
+
 # No id may hold control characters, so no row can have this key.
 WATERMARK_KEY = b"\x00"
 
@@ -42,6 +44,8 @@ CATALOGUE_ROWS = Table("catalogue", CATALOGUE, CatalogueRow)
 
 TABLES = (VISITORS, USERS, CATALOGUE_ROWS, ITEMS, SELLERS, SEGMENTS)
 
+_BY_NAME = {table.name: table for table in TABLES}
+
 VISITOR_EVENT = Codec(StampedEvent)
 SIGNAL_BATCH = Codec(SignalBatch)
 CATALOGUE_RECORD = Codec(CatalogueRecord)
@@ -52,6 +56,11 @@ ROWS: dict[str, Codec[object]] = {table.name: Codec(table.row) for table in TABL
 def table_name(table: Table, state_id: str) -> str:
     """The table's name in Faust: another state layout is another table beside it."""
     return f"{table.name}-{state_id}"
+
+
+def table_of(name: str) -> Table:
+    """The table that ``table_name`` named. Raises ``KeyError``."""
+    return _BY_NAME[name.rpartition("-")[0]]
 
 
 def changelog_topic(app_id: str, table: Table, state_id: str) -> str:
@@ -65,7 +74,12 @@ def topics(app_id: str, state_id: str, partitions: int, decisions_retention_ms: 
         Topic(VISITOR_EVENTS, partitions),
         Topic(SIGNALS, partitions, max_record_bytes=8 << 20),
         Topic(CATALOGUE, partitions),
-        Topic(DECISIONS, partitions, retention_ms=decisions_retention_ms, max_record_bytes=8 << 20),
+        Topic(
+            DECISIONS,
+            partitions,
+            retention_ms=decisions_retention_ms,
+            max_record_bytes=MAX_DECISION_BYTES,
+        ),
         Topic(DEAD_LETTERS, partitions, max_record_bytes=16 << 20),
         *(
             Topic(changelog_topic(app_id, table, state_id), partitions, compacted=True)

@@ -1,0 +1,123 @@
+"""The Faust app: its topics, its tables and its three agents."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import faust
+
+from agents.run import run
+from agents.slices import Slices
+from eventlog.protocol import EventLog
+from personalization.plan import StatePlan
+from tables.batch_fold import fold_catalogue, fold_events, fold_signals
+from tables.rows import StoredRows
+from tables.store import TableStore
+from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
+from tables.windows import Windows
+from tables.writer import BatchWriter
+
+_DAY_MS = 24 * 3600 * 1000
+
+# Changelogs must compact in time, but leave a late row of a stale owner its chance to be seen.
+_CHANGELOG_CONFIGS = {
+    "segment.ms": _DAY_MS,
+    "min.cleanable.dirty.ratio": 0.1,
+    "min.compaction.lag.ms": _DAY_MS,
+}
+
+
+def make_app(
+    *,
+    app_id: str,
+    broker: str,
+    log: EventLog,
+    store: TableStore,
+    plan: StatePlan,
+    windows: Windows,
+    clock: Callable[[], int],
+    writer: BatchWriter | None = None,
+) -> faust.App:
+    """An app whose agents fold the entity topics of ``log`` into ``store``.
+
+    ``broker`` is ``freshet://`` for the embedded log. All topics must exist. ``clock`` gives ms.
+    The agents read nothing of ``windows`` that is there already.
+    """
+    app: Any = faust.App(
+        app_id,
+        broker=broker,
+        store="freshet://",
+        topic_partitions=store.partitions,
+        stream_wait_empty=False,
+        broker_max_poll_records=500,
+        broker_commit_interval=1.0,
+        broker_commit_every=10_000,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=1.0,
+        broker_request_timeout=30.0,
+        producer_acks=-1,
+        producer_max_batch_size=262_144,
+        stream_buffer_maxsize=4096,
+        table_standby_replicas=0,
+        topic_disable_leader=True,
+        table_cleanup_interval=3600.0,
+        processing_guarantee="at_least_once",
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+    )
+    app.eventlog = log  # read by the embedded transport
+    app.table_store = store  # read by the tables' stores
+    for table in TABLES:
+        app.Table(
+            table_name(table, store.state_id),
+            key_type=bytes,
+            value_type=bytes,
+            partitions=store.partitions,
+            extra_topic_configs=_CHANGELOG_CONFIGS,
+        )
+    writer = writer or BatchWriter(log, store, app_id=app_id, clock=clock)
+    _add_agents(app, store, plan, windows, writer)
+    return cast(faust.App, app)
+
+
+def _add_agents(
+    app: faust.App, store: TableStore, plan: StatePlan, windows: Windows, writer: BatchWriter
+) -> None:
+    rows = StoredRows(store)
+
+    def topic(name: str) -> Any:
+        return app.topic(name, key_type=bytes, value_type=bytes, partitions=store.partitions)
+
+    @app.agent(topic(VISITOR_EVENTS), name="visitors")
+    async def visitors(stream: Any) -> None:
+        slices = Slices()
+        await run(
+            stream,
+            lambda records: fold_events(
+                records, plan=plan, store=store, rows=rows, windows=windows, pause=slices.pause
+            ),
+            writer,
+            slices,
+        )
+
+    @app.agent(topic(SIGNALS), name="stats")
+    async def stats(stream: Any) -> None:
+        slices = Slices()
+        await run(
+            stream,
+            lambda records: fold_signals(
+                records, plan=plan, store=store, rows=rows, pause=slices.pause
+            ),
+            writer,
+            slices,
+        )
+
+    @app.agent(topic(CATALOGUE), name="catalogue")
+    async def catalogue(stream: Any) -> None:
+        slices = Slices()
+        await run(
+            stream,
+            lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),
+            writer,
+            slices,
+        )

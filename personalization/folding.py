@@ -1,0 +1,276 @@
+"""Folding whole batches: what the live agents, bulk folding and the audit all run.
+
+A fold takes the records of one partition in the order of their offsets, skips what it has already
+seen, and ends with the rows that changed and the partition's new watermark. Where the stream is
+cut into batches makes no difference to either, nor to the signals.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from personalization.duplicates import DuplicateWindow
+from personalization.events import CatalogueRecord, Signal, SignalBatch, StampedEvent
+from personalization.plan import StatePlan
+from personalization.signals import signals_of
+from personalization.state.catalogue import fold_catalogue
+from personalization.state.errors import FoldError
+from personalization.state.item import fold_item
+from personalization.state.keys import ITEM, SEGMENT, SELLER, USER, catalogue_key, split
+from personalization.state.rows import (
+    CatalogueRow,
+    ItemRow,
+    SegmentRow,
+    SellerRow,
+    UserRow,
+    VisitorRow,
+    Watermark,
+)
+from personalization.state.segment import fold_segment
+from personalization.state.seller import fold_seller
+from personalization.state.user import fold_user
+from personalization.state.visitor import fold_visitor
+
+StatsRow = ItemRow | SellerRow | SegmentRow | UserRow
+
+# Folding this many signals takes about a millisecond; no record of signals holds many more.
+_SIGNALS_PER_BATCH = 128
+
+_STATS = {
+    USER: ("users", fold_user),
+    ITEM: ("items", fold_item),
+    SELLER: ("sellers", fold_seller),
+    SEGMENT: ("segments", fold_segment),
+}
+STATS_TABLES = tuple(table for table, _ in _STATS.values())
+
+
+class SignalGap(Exception):
+    """Signals are missing between what a partition has taken and the record that came next."""
+
+
+class FoldedVisitors(NamedTuple):
+    """``rows`` that changed, by visitor; ``signals`` to send, each with its target partition."""
+
+    rows: dict[str, VisitorRow]
+    watermark: Watermark
+    signals: list[tuple[int, SignalBatch]]
+
+
+class FoldedStats(NamedTuple):
+    """``rows`` that changed, by table and id; the watermark of each table."""
+
+    rows: dict[str, dict[str, StatsRow]]
+    watermarks: dict[str, Watermark]
+
+
+class FoldedCatalogue(NamedTuple):
+    """``rows`` that changed, by catalogue key."""
+
+    rows: dict[str, CatalogueRow]
+    watermark: Watermark
+
+
+class VisitorsFold:
+    """Folds one partition (``source``) of visitor-events.
+
+    ``read`` gives a visitor's row, which the fold consumes; ``partition_of`` the partition of
+    signals that a signal's key belongs to. ``duplicates`` knows the partition's preceding events.
+    """
+
+    def __init__(
+        self,
+        plan: StatePlan,
+        source: int,
+        watermark: Watermark,
+        read: Callable[[str], VisitorRow | None],
+        duplicates: DuplicateWindow,
+        partition_of: Callable[[str], int],
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._offset = watermark.offset
+        self._chain = dict(watermark.chain)
+        self._read = read
+        self._duplicates = duplicates
+        self._partition_of = partition_of
+        self._rows: dict[str, VisitorRow] = {}
+        self._signals: dict[int, list[Signal]] = {}
+
+    def add(self, offset: int, event: StampedEvent) -> None:
+        """Fold the record at ``offset``. A repeated event id changes nothing.
+
+        Raises ``FoldError`` for an event no row can take: nothing of it was applied, and the fold
+        has passed it. After any other exception the fold is of no more use.
+        """
+        repeated = False
+        if event.id is not None and offset > min(self._offset, self._duplicates.end):
+            repeated = self._duplicates.seen(event.id, offset)
+        if offset <= self._offset:
+            return
+        if not repeated:
+            try:
+                self._fold(offset, event)
+            except FoldError:
+                self._offset = offset
+                raise
+        self._offset = offset
+
+    def skip(self, offset: int, record: object = None) -> None:
+        """Pass the record at ``offset`` without folding it."""
+        self._offset = max(self._offset, offset)
+
+    def finish(self) -> FoldedVisitors:
+        """What came of it; the fold is used up."""
+        signals = [
+            (target, batch)
+            for target in sorted(self._signals)
+            for batch in self._batches(target, self._signals[target])
+        ]
+        chain = dict(sorted(self._chain.items()))
+        return FoldedVisitors(self._rows, Watermark(self._offset, chain=chain), signals)
+
+    def _fold(self, offset: int, event: StampedEvent) -> None:
+        visitor = event.visitor
+        row = self._rows.get(visitor)
+        if row is None:
+            row = self._read(visitor)
+        if row is not None and offset <= row.offset:
+            return
+        signals = signals_of(row, event, offset, self._plan)
+        self._rows[visitor] = fold_visitor(row, event, offset, self._plan)
+        for signal in signals:
+            self._signals.setdefault(self._partition_of(signal.key), []).append(signal)
+
+    def _batches(self, target: int, signals: list[Signal]) -> list[SignalBatch]:
+        """Cut between events only: a target skips signals by the offset of their event."""
+        batches = []
+        start = 0
+        for end in range(1, len(signals) + 1):
+            if end < len(signals) and (
+                end - start < _SIGNALS_PER_BATCH or signals[end].offset == signals[end - 1].offset
+            ):
+                continue
+            previous, last = self._chain.get(target, -1), signals[end - 1].offset
+            batches.append(SignalBatch(self._source, previous, last, signals[start:end]))
+            self._chain[target] = last
+            start = end
+        return batches
+
+
+class StatsFold:
+    """Folds one partition of signals into users, items, sellers and segments.
+
+    ``read`` gives the row of (table, id), which the fold consumes; ``watermarks`` has one for
+    every table, and each table skips by its own.
+    """
+
+    def __init__(
+        self,
+        plan: StatePlan,
+        watermarks: dict[str, Watermark],
+        read: Callable[[str, str], StatsRow | None],
+    ) -> None:
+        self._plan = plan
+        self._read = read
+        self._offsets = {table: watermarks[table].offset for table in STATS_TABLES}
+        self._sources = {table: dict(watermarks[table].sources) for table in STATS_TABLES}
+        self._rows: dict[str, dict[str, StatsRow]] = {table: {} for table in STATS_TABLES}
+        self._ahead: dict[tuple[str, str], int] = {}
+
+    def add(self, offset: int, batch: SignalBatch) -> None:
+        """Fold the record at ``offset``.
+
+        Raises ``SignalGap`` where signals before it are missing, and ``FoldError`` where entries
+        could not be folded: all others were, and the fold has passed the record. After any other
+        exception the fold is of no more use.
+        """
+        taken = self._taken(offset, batch)
+        rejected = []
+        for number, signal in enumerate(batch.entries):
+            kind, id = split(signal.key)
+            if kind not in _STATS:
+                rejected.append(f"entry {number}: unknown key {signal.key!r}")
+            elif signal.offset > taken[kind]:
+                try:
+                    self._fold(kind, id, signal, offset)
+                except FoldError as error:
+                    rejected.append(f"entry {number}: {error}")
+        self.skip(offset, batch)
+        if rejected:
+            raise FoldError("; ".join(rejected))
+
+    def skip(self, offset: int, batch: SignalBatch | None = None) -> None:
+        """Pass the record at ``offset`` without folding it: ``None`` if it is no batch at all."""
+        for table in STATS_TABLES:
+            if offset <= self._offsets[table]:
+                continue
+            self._offsets[table] = offset
+            if batch is not None:
+                sources = self._sources[table]
+                sources[batch.source] = max(sources.get(batch.source, -1), batch.last)
+
+    def finish(self) -> FoldedStats:
+        """What came of it; the fold is used up."""
+        watermarks = {
+            table: Watermark(self._offsets[table], dict(sorted(self._sources[table].items())))
+            for table in STATS_TABLES
+        }
+        return FoldedStats(self._rows, watermarks)
+
+    def _taken(self, offset: int, batch: SignalBatch) -> dict[str, int]:
+        """Up to which source offset each kind has the batch's source; all of it if passed."""
+        taken = {}
+        for kind, (table, _) in _STATS.items():
+            if offset <= self._offsets[table]:
+                taken[kind] = batch.last
+                continue
+            taken[kind] = self._sources[table].get(batch.source, -1)
+            if batch.previous > taken[kind]:
+                raise SignalGap(
+                    f"{table}: the signals record at offset {offset} follows on source offset "
+                    f"{batch.previous} of visitor-events[{batch.source}], but only those up to "
+                    f"{taken[kind]} have come"
+                )
+        return taken
+
+    def _fold(self, kind: str, id: str, signal: Signal, offset: int) -> None:
+        table, fold = _STATS[kind]
+        rows = self._rows[table]
+        row = rows.get(id)
+        if row is None:
+            row = self._read(table, id)
+            if row is not None and row.offset >= offset:
+                self._ahead[table, id] = row.offset
+                rows[id] = row
+        if self._ahead and self._ahead.get((table, id), -1) >= offset:
+            return
+        rows[id] = fold(row, signal, offset, self._plan)  # type: ignore[operator]
+
+
+class CatalogueFold:
+    """Folds one partition of catalogue. ``read`` gives the row of a catalogue key."""
+
+    def __init__(self, watermark: Watermark, read: Callable[[str], CatalogueRow | None]) -> None:
+        self._offset = watermark.offset
+        self._read = read
+        self._rows: dict[str, CatalogueRow] = {}
+
+    def add(self, offset: int, record: CatalogueRecord) -> None:
+        """Fold the record at ``offset``. Raises ``FoldError``, having passed it."""
+        if offset <= self._offset:
+            return
+        self._offset = offset
+        key = catalogue_key(record.kind, record.id)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._read(key)
+        if row is None or offset > row.offset:
+            self._rows[key] = fold_catalogue(row, record, offset)
+
+    def skip(self, offset: int, record: object = None) -> None:
+        """Pass the record at ``offset`` without folding it."""
+        self._offset = max(self._offset, offset)
+
+    def finish(self) -> FoldedCatalogue:
+        """What came of it; the fold is used up."""
+        return FoldedCatalogue(self._rows, Watermark(self._offset))

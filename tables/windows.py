@@ -1,0 +1,67 @@
+"""The windows of duplicates, one for each partition of visitor-events, rebuilt from the log."""
+
+from collections.abc import Awaitable, Callable
+
+from eventlog.protocol import EventLog, Record, TopicPartition
+from personalization.codec import CodecError
+from personalization.duplicates import DuplicateWindow
+from tables.recovery import POLL_SECONDS, RecoveryStalled
+from tables.topics import VISITOR_EVENT, VISITOR_EVENTS
+
+SPAN = 100_000
+"""How many offsets back a repeated event id is still a duplicate."""
+
+_POLL_RECORDS = 2_000
+
+
+class Windows:
+    """Which events of each partition are duplicates; what it needs of the past it reads."""
+
+    def __init__(self, log: EventLog, span: int = SPAN) -> None:
+        self._log = log
+        self._span = span
+        self._windows: dict[int, DuplicateWindow] = {}
+        self._fed: dict[int, int] = {}
+
+    async def before(
+        self, partition: int, offset: int, pause: Callable[[], Awaitable[None]]
+    ) -> DuplicateWindow:
+        """The partition's window, with what precedes the record at ``offset`` in it.
+
+        ``pause`` is awaited after every record that is read. Raises ``RecoveryStalled``.
+        """
+        window = self._windows.get(partition)
+        if window is None:
+            window = self._windows[partition] = DuplicateWindow(self._span)
+        tp = TopicPartition(VISITOR_EVENTS, partition)
+        starts = await self._log.start_offsets([tp])
+        start = max(self._fed.get(partition, 0), offset - self._span, starts[tp])
+        if start >= offset:
+            return window
+        reader = self._log.reader({tp: start})
+        try:
+            while reader.position(tp) < offset:
+                polled = await reader.poll(_POLL_RECORDS, POLL_SECONDS)
+                if not polled:
+                    raise RecoveryStalled(f"no visitor events for {POLL_SECONDS:.0f} s")
+                for record in polled[tp]:
+                    if record.offset < offset:
+                        _feed(window, record)
+                        await pause()
+        finally:
+            await reader.close()
+        self._fed[partition] = offset
+        return window
+
+    def fed(self, partition: int, offset: int) -> None:
+        """The partition's events up to and with ``offset`` have been asked for."""
+        self._fed[partition] = max(self._fed.get(partition, 0), offset + 1)
+
+
+def _feed(window: DuplicateWindow, record: Record) -> None:
+    try:
+        id = VISITOR_EVENT.decode(record.value or b"").id
+    except CodecError:
+        return  # the fold leaves it out too
+    if id is not None:
+        window.seen(id, record.offset)
