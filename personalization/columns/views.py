@@ -20,8 +20,8 @@ def view_of(
 ) -> View:
     """What features read, to rank ``ids`` for ``visitor`` at ``moment``.
 
-    ``visitor`` is merged already (``None`` or deleted: context only); ``caller`` are the caller's own
-    features of the candidates, float64[n] each, NaN where missing.
+    ``visitor`` is merged already; without one, or if it is deleted, there is only context.
+    ``caller`` are the caller's own features of the candidates, float64[n] each, NaN where missing.
     """
     if visitor is not None and visitor.deleted:
         visitor = None
