@@ -17,7 +17,10 @@ async def take_batches(stream: Any, max_events: int) -> AsyncIterator[list[Event
     await stream.maybe_start()
     app, queue = stream.app, aiter(stream.channel).queue
     while not stream.should_stop:
-        batch = [await queue.get()]
+        try:
+            batch = [await queue.get()]
+        except StopAsyncIteration:  # how Faust ends a channel
+            return
         while len(batch) < max_events:
             if queue.empty():
                 await asyncio.sleep(0)  # a turn for the consumer, which delivers in small slices

@@ -39,7 +39,10 @@ class Consumer(FaustConsumer):
         self._reader: EmbeddedReader = self._log.reader({})
         self._assigned: set[TP] = set()
         self._limits: dict[str, int] = {}
-        self._throttled: set[TP] = set()
+        # Why a partition is not delivered, apart from Faust having paused it:
+        self._unplaced: set[TP] = set()  # it was not sought to its committed offset yet,
+        self._placed: set[TP] = set()  # it was, and Faust is about to clear the agents' queues,
+        self._throttled: set[TP] = set()  # or its agents have enough of it.
         # Faust's own bookkeeping of acknowledgements, replaced: see ``InFlight``.
         self._in_flight = InFlightByPartition(self._on_acked)
         self._acked = self._acked_index = cast(Any, self._in_flight)
@@ -65,6 +68,9 @@ class Consumer(FaustConsumer):
         await self._reader.close()
         self._assigned = assigned
         self._limits = {topic: self._limit(topic) for topic in topics}
+        self._unplaced = {tp for tp in assigned if not self._is_changelog_tp(tp)}
+        self._placed.clear()
+        self._throttled.clear()
         self._reader = self._log.reader(await self._log.start_offsets(map(_log_tp, assigned)))
         tell_assignor(app, assigned)
         app.consumer_generation_id += 1
@@ -110,13 +116,26 @@ class Consumer(FaustConsumer):
                 await self.callback(self._to_message(tp, record))
             if in_flight is not None and len(in_flight) > self._limits[tp.topic] - SLICE:
                 self._throttled.add(tp)
-                self._reader.pause(_log_tp(tp))
+                self._pause_or_resume(tp)
 
     def _on_acked(self, tp: TP) -> None:
         if tp in self._throttled and len(self._in_flight[tp]) <= self._limits[tp.topic] // 2:
             self._throttled.discard(tp)
-            if tp not in self._paused_partitions:
-                self._reader.resume(_log_tp(tp))
+            self._pause_or_resume(tp)
+
+    def _pause_or_resume(self, tp: TP) -> None:
+        if any(
+            tp in reasons
+            for reasons in (
+                self._paused_partitions,
+                self._unplaced,
+                self._placed,
+                self._throttled,
+            )
+        ):
+            self._reader.pause(_log_tp(tp))
+        else:
+            self._reader.resume(_log_tp(tp))
 
     def _to_message(self, tp: TP, record: Record) -> ConsumerMessage:
         return ConsumerMessage(
@@ -138,14 +157,21 @@ class Consumer(FaustConsumer):
         tps = set(tps)
         super().pause_partitions(tps)
         for tp in tps:
-            self._reader.pause(_log_tp(tp))
+            self._pause_or_resume(tp)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Deliver ``tps`` again."""
         tps = set(tps)
         super().resume_partitions(tps)
-        for tp in tps - self._throttled:
-            self._reader.resume(_log_tp(tp))
+        for tp in tps:
+            self._pause_or_resume(tp)
+
+    def resume_flow(self) -> None:
+        """Deliver again; called when recovery begins, and when everything is ready."""
+        super().resume_flow()
+        placed, self._placed = self._placed, set()
+        for tp in placed:
+            self._pause_or_resume(tp)
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._in_flight[tp].committable()
@@ -166,15 +192,16 @@ class Consumer(FaustConsumer):
                 start = self._log.start_offset(_log_tp(tp))
                 positions[tp] = max(start, committed.get(_log_tp(tp), start))
                 await self._seek(tp, positions[tp])
+                self._placed.add(tp)
+                self._pause_or_resume(tp)
+        self._unplaced.clear()
         return positions
 
     async def _seek(self, partition: TP, offset: int) -> None:
         self._in_flight[partition].restart()
         self._reader.seek(_log_tp(partition), offset)
-        if partition in self._throttled:
-            self._throttled.discard(partition)
-            if partition not in self._paused_partitions:
-                self._reader.resume(_log_tp(partition))
+        self._throttled.discard(partition)
+        self._pause_or_resume(partition)
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek each partition."""

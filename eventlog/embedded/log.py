@@ -63,6 +63,7 @@ class EmbeddedLog:
             self._open_partitions(stored)
         self._group_sync = GroupSync(self._sync_wal, self._acknowledge) if sync else None
         self._cleaning = asyncio.Lock()
+        self._closed = False
         self._cleaner: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -81,8 +82,13 @@ class EmbeddedLog:
             self.close()
 
     def close(self) -> None:
-        """Close the database. Embedded only: for plain code; ``stop`` does it too."""
-        self._db.close()
+        """Close the database, once. Embedded only: for plain code; ``stop`` does it too."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._db.close()
+            except Exception:  # after a failed write; the write-ahead log has what was acknowledged
+                _logger.exception("closing the log failed")
 
     async def create_topics(self, topics: Iterable[Topic]) -> None:
         """Create what is missing and take over changed settings of the others.
