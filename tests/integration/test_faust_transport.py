@@ -8,15 +8,12 @@ from typing import Any
 
 import faust
 import pytest
-from faust.transport.drivers import TRANSPORTS
 
 from eventlog.embedded import EmbeddedLog
 from eventlog.faust_batches import take_batches
 from eventlog.faust_consumer import MAX_IN_FLIGHT
 from eventlog.partitioner import partition_for
 from eventlog.protocol import Entry, LogUnavailable, Topic, TopicPartition
-
-TRANSPORTS.aliases["freshet"] = "eventlog.faust_transport:Transport"
 
 SOON = 20.0
 PARTITIONS = 4
