@@ -21,7 +21,7 @@ MAX_FUTURE_MS = 5 * 60_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: earlier is a wrong clock or a wrong unit
 MAX_ITEMS = 500
 USER_VISITOR = "user:"
-_KINDS = ("item", "seller", "user")
+KINDS = ("item", "seller", "user")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -68,9 +68,9 @@ def accept(
     kind = line.type
     if kind in plan.event_index or kind in (IDENTIFY, UNLINK):
         return _visitor_event(line, now, stamp)
-    if kind in _KINDS or kind == "delete":
+    if kind in KINDS or kind == "delete":
         return _catalogue_record(line, now)
-    known = ", ".join((*plan.events, IDENTIFY, UNLINK, *_KINDS, "delete"))
+    known = ", ".join((*plan.events, IDENTIFY, UNLINK, *KINDS, "delete"))
     raise Rejected([FieldError("type", f"{kind[:40]!r} is none of {known}")])
 
 
@@ -218,13 +218,13 @@ def _catalogue_record(line: Line, now: int) -> CatalogueRecord:
     if op == "put":
         kind = line.type
     else:
-        named = [kind for kind in _KINDS if getattr(line, kind) is not None]
+        named = [kind for kind in KINDS if getattr(line, kind) is not None]
         kind = named[0] if named else "item"
         if len(named) != 1:
             check.add("item", "one of item, seller and user is required for 'delete'")
         check.absent(line, "attributes")
     check.id("id", line.id)
-    for field in _KINDS:
+    for field in KINDS:
         check.id(field, getattr(line, field))
         if field != kind and not (kind == "item" and field == "seller"):
             check.absent(line, field)

@@ -1,0 +1,35 @@
+"""The lists that candidates are found in, made again and again in a thread."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+import structlog
+
+from personalization.candidates.index import CatalogueIndex, build_index, empty_index
+from personalization.columns import Columns
+
+_PAUSE_SECONDS = 0.5
+_SHARE = 4  # pauses are at least this many times as long as the making
+
+_logger = structlog.get_logger(__name__)
+
+
+class IndexKeeper:
+    """Holds the newest index; at first one in which all items are later arrivals."""
+
+    def __init__(self, columns: Columns, clock: Callable[[], int]) -> None:
+        self.index: CatalogueIndex = empty_index()
+        self._columns = columns
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Make the index about twice a second, until cancelled."""
+        while True:
+            began = perf_counter()
+            try:
+                self.index = await asyncio.to_thread(build_index, self._columns, self._clock())
+            except Exception:
+                # The last index still serves; the next round tries again.
+                _logger.exception("the catalogue index was not made")
+            await asyncio.sleep(max(_PAUSE_SECONDS, _SHARE * (perf_counter() - began)))

@@ -1,0 +1,189 @@
+"""Decisions on their way into the log: queued, bounded, appended within 100 ms."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from msgspec import structs
+
+from api.metrics import Metrics
+from eventlog.partitioner import partition_for
+from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
+from personalization.decisions import DECISIONS as DECISION
+from personalization.decisions import Decision, pack
+from personalization.events import SERVED, Stamp, StampedEvent
+from personalization.plan import StatePlan
+from personalization.ranking.ulid import partition_of
+from personalization.wire import USER_VISITOR
+from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
+
+_LINGER_SECONDS = 0.02
+_BATCH = 32
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 2.0
+_WRITTEN = 256
+_PAGES = 10_000
+
+IMPRESSION = "impression"
+
+_logger = structlog.get_logger(__name__)
+
+
+class DecisionQueue:
+    """Takes decisions from rankings and appends them, with what was served, behind their backs.
+
+    A killed process loses what is queued: at most about 100 ms of decisions; the sequence numbers
+    in the log show how many. Where the log does not take them, the newest ``size`` are kept, and
+    those dropped are counted.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        plan: StatePlan,
+        stamp: Callable[[str], Stamp],
+        metrics: Metrics,
+        *,
+        size: int,
+        append_timeout: float,
+    ) -> None:
+        self._log = log
+        self._plan = plan
+        self._stamp = stamp
+        self._metrics = metrics
+        self._size = size
+        self._append_timeout = append_timeout
+        self._queue: deque[Decision] = deque()
+        self._writing: list[Decision] = []
+        self._written: dict[str, bytes] = {}
+        self._pages: dict[str, list[str]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def put(self, decision: Decision) -> None:
+        """Queue a decision that was just served."""
+        if len(self._queue) >= self._size:
+            self._queue.popleft()
+            self._metrics.decisions_dropped.labels("queue full").inc()
+        self._queue.append(decision)
+        self._wake.set()
+        self._pages[decision.id] = shown_so_far(decision)
+        _bound(self._pages, _PAGES)
+
+    def queued(self) -> int:
+        """How many decisions are not in the log yet."""
+        return len(self._queue) + len(self._writing)
+
+    def pages(self, id: str) -> list[str] | None:
+        """The items shown by a recent decision and by the pages before it."""
+        return self._pages.get(id)
+
+    def recent(self, id: str) -> bytes | None:
+        """The record of a decision that an index may not have yet."""
+        written = self._written.get(id)
+        if written is not None:
+            return written
+        for decision in (*self._writing, *self._queue):
+            if decision.id == id:
+                return DECISION.encode(decision)
+        return None
+
+    async def run(self) -> None:
+        """Append what is queued, until ``stop`` and nothing is left."""
+        while True:
+            if not self._queue:
+                if self._stopping.is_set():
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                if not self._stopping.is_set():
+                    # A moment more, so that one write takes what came together.
+                    await asyncio.sleep(_LINGER_SECONDS)
+                continue
+            self._writing = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            try:
+                await self._write(self._writing)
+            except Exception:
+                # One decision that cannot be written must not stop all that come after it.
+                _logger.exception("decisions lost", count=len(self._writing))
+                self._metrics.decisions_dropped.labels("error").inc(len(self._writing))
+            self._writing = []
+
+    def stop(self) -> None:
+        """Let ``run`` return once the queue is empty."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def _write(self, decisions: Sequence[Decision]) -> None:
+        encoded = await asyncio.to_thread(_encoded, decisions)
+        batches: dict[TopicPartition, list[Entry]] = {}
+        for decision, value in zip(decisions, encoded, strict=True):
+            if len(value) + len(decision.id) > MAX_DECISION_BYTES:
+                self._metrics.decisions_dropped.labels("too large").inc()
+                continue
+            tp = TopicPartition(DECISIONS, partition_of(decision.id))
+            entry = Entry(decision.id.encode(), value, decision.at)
+            batches.setdefault(tp, []).append(entry)
+            for event in self._served(decision):
+                key = event.visitor.encode()
+                partition = partition_for(key, self._log.partitions(VISITOR_EVENTS))
+                entry = Entry(key, VISITOR_EVENT.encode(event), decision.at)
+                batches.setdefault(TopicPartition(VISITOR_EVENTS, partition), []).append(entry)
+            self._written[decision.id] = value
+        _bound(self._written, _WRITTEN)
+        await self._append(batches)
+
+    async def _append(self, batches: dict[TopicPartition, list[Entry]]) -> None:
+        """Append, again and again with longer pauses where the log does not take them."""
+        pause = _FIRST_RETRY_SECONDS
+        while batches:
+            left: dict[TopicPartition, list[Entry]] = {}
+            try:
+                async with asyncio.timeout(self._append_timeout):
+                    await self._log.append(batches)
+            except LogUnavailable as error:
+                _logger.warning("decisions not appended, trying again", reason=str(error))
+                left = {tp: batches[tp] for tp in batches if tp in error.partitions}
+            except TimeoutError:
+                _logger.warning("decisions not appended in time, trying again")
+                left = batches
+            written = [len(batches[tp]) for tp in batches.keys() - left if tp.topic == DECISIONS]
+            self._metrics.decisions.inc(sum(written))
+            if left:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            batches = left
+
+    def _served(self, decision: Decision) -> list[StampedEvent]:
+        """What the visitor's own log says of the decision: what was shown to them."""
+        visitor, user = decision.visitor, decision.request.user
+        if visitor is None:
+            if user is None:
+                return []
+            visitor = USER_VISITOR + user
+        shown = [decision.candidates[shown.candidate] for shown in decision.shown]
+        served = StampedEvent(
+            SERVED, visitor, decision.at, [Stamp(item) for item in shown], decision=decision.id
+        )
+        if not (decision.surface.counts_served and IMPRESSION in self._plan.event_index):
+            return [served]
+        seen = structs.replace(served, type=IMPRESSION, items=[self._stamp(i) for i in shown])
+        return [served, seen]
+
+
+def shown_so_far(decision: Decision) -> list[str]:
+    """The items of this page and of those before it."""
+    page = [decision.candidates[shown.candidate] for shown in decision.shown]
+    return [*decision.shown_before, *page]
+
+
+def _encoded(decisions: Sequence[Decision]) -> list[bytes]:
+    return [DECISION.encode(pack(decision)) for decision in decisions]
+
+
+def _bound(kept: dict[str, Any], size: int) -> None:
+    """Drop what was kept first."""
+    while len(kept) > size:
+        del kept[next(iter(kept))]

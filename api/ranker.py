@@ -1,0 +1,121 @@
+"""From a ranking request to its decision: wait for the token, decide, queue."""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+from api.catalogue_index import IndexKeeper
+from api.decision_queue import DecisionQueue, shown_so_far
+from api.metrics import Metrics
+from api.problems import Problem, invalid
+from api.settings import ApiSettings
+from personalization.decisions import DECISIONS, Decision, Freshness
+from personalization.ranking.pipeline import rank
+from personalization.ranking.request import RankRequest
+from personalization.ranking.scorer import Scorer
+from personalization.ranking.surface import Surface
+from personalization.ranking.ulid import decision_id
+from personalization.spec import Spec
+from tables.replicas import Replicas
+from tables.tokens import Token, TokenError
+
+_PROCESS_BYTES = 6
+
+
+class Ranker:
+    """Decides. ``clock`` is in ms; ``entropy`` gives n random bytes."""
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        spec: Spec,
+        surfaces: Mapping[str, Surface],
+        scorer: Scorer,
+        index: IndexKeeper,
+        queue: DecisionQueue,
+        metrics: Metrics,
+        settings: ApiSettings,
+        partitions: int,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._replicas = replicas
+        self._spec = spec
+        self._surfaces = surfaces
+        self._scorer = scorer
+        self._index = index
+        self._queue = queue
+        self._metrics = metrics
+        self._settings = settings
+        self._partitions = partitions
+        self._clock = clock
+        self._entropy = entropy
+        self._process = entropy(_PROCESS_BYTES).hex()
+        self._sequence = 0
+
+    async def decide(self, request: RankRequest) -> Decision:
+        """The decision, which is queued for the log.
+
+        Raises ``Problem`` (404 for an unknown ``after``, 422 for an unknown surface or a wrong
+        token) and ``Rejected``.
+        """
+        surface = self._surfaces.get(request.surface)
+        if surface is None:
+            known = ", ".join(sorted(self._surfaces))
+            raise invalid("surface", f"{request.surface!r} is none of {known}")
+        before = [] if request.after is None else await self._pages_before(request.after)
+        began = perf_counter()
+        caught_up = await self._wait(request)
+        waited = perf_counter()
+        now = self._clock()
+        decision = rank(
+            request,
+            self._replicas,
+            self._spec,
+            surface,
+            self._scorer,
+            self._index.index,
+            now=now,
+            seed=int.from_bytes(self._entropy(8), "big"),
+            decision_id=decision_id(now, self._sequence % self._partitions, self._entropy(8)),
+            shown_before=before,
+            freshness=self._freshness(now, caught_up),
+            process=self._process,
+            sequence=self._sequence,
+            keep=self._settings.keep,
+        )
+        self._sequence += 1
+        self._queue.put(decision)
+        self._metrics.rank_stage.labels("wait").observe(waited - began)
+        self._metrics.rank_stage.labels("decide").observe(perf_counter() - waited)
+        return decision
+
+    async def record(self, id: str) -> Decision | None:
+        """The record of a decision."""
+        data = self._queue.recent(id) or await self._replicas.decision(id)
+        return None if data is None else DECISIONS.decode(data)
+
+    async def _pages_before(self, after: str) -> list[str]:
+        shown = self._queue.pages(after)
+        if shown is None:
+            decision = await self.record(after)
+            if decision is None:
+                raise Problem(404, f"there is no decision {after!r} to go on after")
+            shown = shown_so_far(decision)
+        return shown
+
+    async def _wait(self, request: RankRequest) -> bool | None:
+        if request.token is None:
+            return None
+        timeout = self._settings.wait_timeout_ms / 1000
+        try:
+            token = Token.parse(request.token)
+            return await self._replicas.wait(token, request.wait, timeout)
+        except TokenError as error:
+            raise invalid("token", str(error)) from error
+
+    def _freshness(self, now: int, caught_up: bool | None) -> Freshness:
+        newest = self._replicas.newest_event_at
+        age = max(0, now - newest) if newest else None
+        if age is not None:
+            self._metrics.newest_event.set(age / 1000)
+        return Freshness(age, dict(self._replicas.behind()), caught_up)
