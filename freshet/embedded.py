@@ -1,0 +1,201 @@
+"""The embedded mode: log, tables, agents, replicas and API in one process, on one event loop.
+
+What starts first stops last. HTTP is there before recovery, so that ``/readyz`` can say how far
+it is; when stopping it goes first, so that requests that wait for their events still get them.
+"""
+
+import asyncio
+import gc
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import faust
+import structlog
+from aiohttp import web
+
+from agents.app import make_app as make_agents
+from api.app import make_app as make_api
+from api.readiness import Readiness
+from api.settings import ApiSettings, check_bind
+from freshet.settings import Settings
+from freshet.state import APP_ID, REPLICAS, StageProgress, State, now_ms
+from freshet.surfaces import load_surfaces
+from personalization.ranking.formula import Formula
+from personalization.ranking.surface import Surface
+from tables.replicas import Replicas
+
+DRAIN_SECONDS = 10.0
+"""How long running requests may take once the process is to stop, and then each part of it."""
+
+_PROGRESS_SECONDS = 0.2
+
+_logger = structlog.get_logger(__name__)
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on."""
+
+
+class Failed(Exception):
+    """A part that the others need has stopped; its reason is the cause."""
+
+
+class _Stopped(Exception):
+    """The process is to stop in the middle of its recovery."""
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    listening: Callable[[str], None],
+    progress: StageProgress,
+    ready: Callable[[], None],
+) -> None:
+    """Serve until ``stop`` is set.
+
+    ``listening`` is told the URL once connections are accepted, ``progress`` what is recovered,
+    ``ready`` is called when that is done. Raises ``CannotOpen``, ``CannotListen``,
+    ``BindRefused``, ``SettingsError`` or ``Failed``.
+    """
+    began = time.monotonic()
+    check_bind(settings.host, settings.api_keys)
+    readiness = Readiness()
+
+    def recovering(stage: str, done: int, total: int) -> None:
+        readiness.progress(stage, done, total)
+        progress(stage, done, total)
+        if stop.is_set():
+            raise _Stopped
+
+    async with AsyncExitStack() as stack:
+        state = await State.open(settings)
+        stack.push_async_callback(_bounded, "log and tables", state.close)
+        surfaces = load_surfaces(settings.surfaces, state.spec)
+        replicas = Replicas(state.log, state.plan, path=state.folder / REPLICAS, app_id=APP_ID)
+        parts = await stack.enter_async_context(AsyncExitStack())
+        parts.push_async_callback(_bounded, "replicas", replicas.stop)
+        runner = _api(settings, state, replicas, surfaces, readiness)
+        stack.push_async_callback(runner.cleanup)
+        stack.callback(readiness.set_stopping)
+        url = await _listen(runner, settings.host, settings.port)
+        listening(url)
+        try:
+            records = await asyncio.to_thread(asyncio.run, state.recover(recovering))
+            agents = _agents(state)
+            await state.log.start()
+            await agents.start()
+            parts.push_async_callback(_bounded, "agents", agents.stop)
+            await replicas.start()
+            await _follow(replicas, recovering)
+        except _Stopped:
+            return
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection need look at it again
+        readiness.set_ready()
+        ready()
+        _logger.info(
+            "serving",
+            url=url,
+            docs=f"{url}/docs",
+            data=str(settings.data.resolve()),
+            partitions=settings.partitions,
+            state=state.plan.state_id,
+            features=state.spec.feature_set_id,
+            recovered=records,
+            rows=replicas.progress.done,
+            seconds=round(time.monotonic() - began, 2),
+        )
+        await _until(stop, agents, replicas)
+        _logger.info("stopping")
+
+
+def _api(
+    settings: Settings,
+    state: State,
+    replicas: Replicas,
+    surfaces: dict[str, Surface],
+    readiness: Readiness,
+) -> web.AppRunner:
+    spec = state.spec
+    app = make_api(
+        log=state.log,
+        replicas=replicas,
+        spec=spec,
+        surfaces=surfaces,
+        scorer=Formula(spec.columns, spec.feature_set_id),
+        settings=ApiSettings(api_keys=settings.api_keys, keep=settings.decisions_keep),
+        readiness=readiness,
+        clock=now_ms,
+        entropy=secrets.token_bytes,
+    )
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
+
+
+def _agents(state: State) -> faust.App:
+    app = make_agents(
+        app_id=APP_ID,
+        broker="freshet://",
+        log=state.log,
+        store=state.store,
+        plan=state.plan,
+        windows=state.windows,
+        clock=now_ms,
+    )
+    app.conf.datadir = state.folder / "faust"  # Faust wants a folder, and leaves it empty
+    return app
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    address = runner.addresses[0]
+    name = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http://{name}:{address[1]}"
+
+
+async def _follow(replicas: Replicas, recovering: StageProgress) -> None:
+    """Wait until the replicas are ready, and tell how far they are."""
+    ready = asyncio.create_task(replicas.ready())
+    try:
+        while True:
+            await asyncio.wait([ready], timeout=_PROGRESS_SECONDS)
+            recovering("replicas", replicas.progress.done, replicas.progress.total)
+            if ready.done():
+                ready.result()
+                return
+    finally:
+        ready.cancel()
+
+
+async def _until(stop: asyncio.Event, agents: faust.App, replicas: Replicas) -> None:
+    """Return once ``stop`` is set. Raises ``Failed`` where a part stops before."""
+    stopped = asyncio.create_task(stop.wait())
+    crashed = asyncio.create_task(agents.wait_until_stopped())
+    failed = asyncio.create_task(replicas.failed())
+    try:
+        await asyncio.wait((stopped, crashed, failed), return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            return
+        if crashed.done():
+            raise Failed("the agents stopped") from agents.crash_reason
+        raise Failed("the replicas stopped") from failed.exception()
+    finally:
+        for task in (stopped, crashed, failed):
+            task.cancel()
+
+
+async def _bounded(part: str, stop: Callable[[], Awaitable[None]]) -> None:
+    """Stop one part, and go on with the others if it does not in time."""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await stop()
+    except TimeoutError:
+        _logger.error("did not stop in time", part=part)
+    except Exception:
+        _logger.exception("failed while stopping", part=part)

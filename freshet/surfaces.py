@@ -1,0 +1,20 @@
+"""The surfaces of a deployment."""
+
+from freshet.settings import SettingsError, import_attribute
+from personalization.ranking.surface import Surface, SurfaceError, check_surface, default_surface
+from personalization.spec import Spec
+
+
+def load_surfaces(path: str | None, spec: Spec) -> dict[str, Surface]:
+    """The declared surfaces, by name, and ``default``. Raises ``SettingsError``."""
+    declared = [] if path is None else import_attribute(path, (list, tuple), "surfaces")
+    surfaces = {"default": default_surface()}
+    for surface in declared:
+        if not isinstance(surface, Surface):
+            raise SettingsError(f"surfaces: {path!r} holds a {type(surface).__name__}")
+        try:
+            check_surface(surface, spec.plan)
+        except SurfaceError as error:
+            raise SettingsError(f"surfaces: {error}") from error
+        surfaces[surface.name] = surface
+    return surfaces
