@@ -34,8 +34,10 @@ class Affinity:
             group = inputs.index.groups.get(dimension)
             code = inputs.columns.texts.codes.get(value)
             if group is not None and code is not None:
-                some = in_stock(inputs.columns, group.of(code), math.ceil(n * share / whole))
-                found.update(dict.fromkeys(some.tolist()))
+                quota = math.ceil(n * share / whole)
+                some = in_stock(inputs.columns, group.of(code), quota + len(found)).tolist()
+                more = [slot for slot in some if slot not in found]
+                found.update(dict.fromkeys(more[:quota]))
         return np.array(list(found), np.int64)[:n]
 
 

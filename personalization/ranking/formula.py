@@ -59,6 +59,8 @@ class Formula:
 
     def reasons(self, matrix: F32, rows: Sequence[int], most: int) -> list[list[str]]:
         """For each of ``rows`` the columns that lift it most above the mean of all."""
+        if not rows:
+            return []
         parts = self._contributions(matrix)[0]
         lifts = parts[list(rows)] - parts.mean(axis=0)
         strongest = np.argsort(-lifts, axis=1, kind="stable")[:, :most]

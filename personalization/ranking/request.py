@@ -83,12 +83,12 @@ def check_ids(request: RankRequest) -> None:
 def callers_candidates(
     candidates: list[str | CandidateIn],
 ) -> tuple[list[str], dict[str, F64]]:
-    """The distinct ids in order, and the caller's features: float64[n] each, 0 where not given.
+    """The distinct ids in order, and the caller's features: float64[n] each, NaN where missing.
 
     Of a candidate given twice the first counts.
 
     >>> callers_candidates(["a", CandidateIn("b", {"score": 0.5}), "a"])
-    (['a', 'b'], {'score': array([0. , 0.5])})
+    (['a', 'b'], {'score': array([nan, 0.5])})
     """
     ids: dict[str, None] = {}
     features: dict[str, dict[int, float]] = {}
@@ -101,7 +101,7 @@ def callers_candidates(
             ids[candidate.item] = None
     columns = {}
     for name in sorted(features):
-        column = np.zeros(len(ids))
+        column = np.full(len(ids), np.nan)
         given = features[name]
         column[list(given)] = list(given.values())
         columns[name] = column

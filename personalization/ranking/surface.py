@@ -105,9 +105,10 @@ def check_surface(surface: Surface, plan: StatePlan) -> None:
         raise SurfaceError(f"surface {surface.name!r}: two rules have one name")
     if len(set(positions)) < len(positions):
         raise SurfaceError(f"surface {surface.name!r}: two rules pin the same position")
+    kept = [event for event, weight in zip(plan.events, plan.weights, strict=True) if weight]
     for event in () if surface.seen is None else surface.seen.events:
-        if event not in plan.event_index:
-            raise SurfaceError(f"surface {surface.name!r}: seen.events: no event {event!r}")
+        if event not in kept:
+            raise SurfaceError(f"surface {surface.name!r}: seen.events: {event} is none of {kept}")
 
 
 def compile_rules(rules: tuple[Rule, ...], kinds: dict[str, str]) -> list[tuple[Rule, Predicate]]:

@@ -1,0 +1,168 @@
+"""Where candidates come from, and the lists over the whole catalogue."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from personalization.candidates.affinity import Affinity
+from personalization.candidates.covisited import CoVisited
+from personalization.candidates.find import SOURCES, find_candidates
+from personalization.candidates.fresh import Fresh
+from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.source import Inputs, Source
+from personalization.candidates.trending import Trending
+from personalization.codec import Codec
+from personalization.features.popularity import Popularity
+from personalization.spec import Event, Spec
+from personalization.state.rows import VisitorRow
+
+pytestmark = pytest.mark.kernel
+HOUR = 3_600_000
+
+
+def inputs(shop: Any, visitor: str | None = None, index: CatalogueIndex | None = None) -> Inputs:
+    row = None if visitor is None else shop.visitor(visitor)
+    return Inputs(
+        shop.columns,
+        index or shop.index(),
+        None if row is None else Codec(VisitorRow).decode(row[1]),
+        shop.now,
+    )
+
+
+def draw(source: Source, given: Inputs, n: int) -> list[str]:
+    return [given.columns.item_id(slot) for slot in source.draw(given, n).tolist()]
+
+
+def click(shop: Any, visitor: str, *items: str, type: str = "click") -> None:
+    for item in items:
+        shop.tell(type, visitor=visitor, item=item)
+
+
+def test_fresh_is_newest_first(shop: Any) -> None:
+    """By the time of listing, however they were sent; out of stock and deleted ones are left
+    out."""
+    for number, at in enumerate([3, 1, 5, 4, 2]):
+        shop.tell("item", item=f"i{number}", at=shop.now - HOUR * at)
+    shop.tell("item", item="out", attributes={"in_stock": False})
+    shop.tell("item", item="gone")
+    shop.tell("delete", item="gone")
+    assert draw(Fresh(), inputs(shop), 3) == ["i1", "i4", "i0"]
+
+
+def test_fresh_has_what_was_listed_a_moment_ago(shop: Any) -> None:
+    """Before the lists are made again, also what is listed once more."""
+    shop.stock(3)
+    index = shop.index()
+    shop.tell("item", item="new")
+    assert draw(Fresh(), inputs(shop, index=index), 2) == ["new", "i0"]
+    assert draw(Fresh(), inputs(shop, index=empty_index()), 9) == ["new", "i2", "i1", "i0"]
+
+
+def test_trending_is_what_visitors_do(shop: Any) -> None:
+    """By weight of events; what nobody touched comes last, the newer first."""
+    shop.stock(2)
+    shop.tell("item", item="new")
+    click(shop, "v1", "i1")
+    click(shop, "v2", "i0", type="purchase")
+    shop.tell("impression", visitor="v3", items=["new"])
+    assert draw(Trending(), inputs(shop), 9) == ["i0", "i1", "new"]
+
+
+def test_heat_decays(shop: Any) -> None:
+    """Yesterday's favourite gives way to today's."""
+    shop.stock(2)
+    click(shop, "v1", "i0", "i0", "i0")
+    shop.now += 72 * HOUR
+    click(shop, "v2", "i1")
+    assert draw(Trending(), inputs(shop), 1) == ["i1"]
+
+
+def test_what_is_out_of_stock_now_is_not_drawn(shop: Any) -> None:
+    """Though the list was made before; the next ones take its place."""
+    shop.stock(20, in_stock=True)
+    index = shop.index()
+    for number in range(15):
+        shop.tell("item", item=f"i{number}", attributes={"in_stock": False})
+    assert draw(Trending(), inputs(shop, index=index), 2) == ["i15", "i16"]
+    assert len(draw(Trending(), inputs(shop, index=index), 9)) == 5
+    assert len(draw(Trending(), inputs(shop), 9)) == 5
+
+
+def test_an_item_that_has_only_counters_can_trend(shop: Any) -> None:
+    """A shop without a catalogue has trends too, but nothing fresh."""
+    click(shop, "v1", "x", "y")
+    assert draw(Trending(), inputs(shop), 5) == ["y", "x"]
+    assert draw(Fresh(), inputs(shop), 5) == []
+
+
+def test_covisited_is_what_others_went_on_to(shop: Any) -> None:
+    """From the visitor's last items, the more often the earlier; nothing without a visitor."""
+    shop.stock(4)
+    for visitor in ("a", "b"):
+        click(shop, visitor, "i0", "i1")
+    click(shop, "c", "i2", "i0")
+    click(shop, "me", "i1", "i2")
+    assert draw(CoVisited(), inputs(shop, "me"), 5)[0] == "i0"
+    assert draw(CoVisited(), inputs(shop), 5) == []
+    assert draw(CoVisited(), inputs(shop, "nobody"), 5) == []
+
+
+def test_affinity_is_what_is_hot_in_favourite_groups(shop: Any) -> None:
+    """More of what is liked more; disliked and foreign values bring nothing."""
+    shop.stock(4, seller="s1", category="shoes")
+    shop.stock(4, seller="s2", category="bags")
+    shop.stock(4, seller="s3", category="toys")
+    click(shop, "other", "i2", "i2", "i9")
+    click(shop, "me", "i0")
+    click(shop, "me", "i4", type="view")
+    click(shop, "me", "i8", type="dislike")
+    found = draw(Affinity(), inputs(shop, "me"), 4)
+    assert found[0] == "i2"
+    assert set(found) <= {f"i{number}" for number in range(8)}
+    assert len(found) == 4
+    assert draw(Affinity(), inputs(shop), 4) == []
+
+
+def test_affinity_lasts_beyond_the_session(shop: Any) -> None:
+    """A day later what was liked still counts, but the session does not."""
+    shop.stock(2, category="shoes")
+    shop.stock(2, category="bags")
+    click(shop, "me", "i0")
+    shop.now += 24 * HOUR
+    assert set(draw(Affinity(), inputs(shop, "me"), 9)) == {"i0", "i1", "i2", "i3"}
+    assert draw(Affinity(), inputs(shop, "me"), 9)[:2] == ["i0", "i1"]
+    assert draw(Affinity(), inputs(shop, "me", empty_index()), 9) == []
+
+
+def test_sources_are_merged(shop: Any) -> None:
+    """Each candidate once, with all that found it."""
+    shop.stock(3)
+    click(shop, "v1", "i2")
+    ids, sources = find_candidates([("trending", 2), ("fresh", 1)], inputs(shop))
+    assert (ids, sources) == (["i2", "i0"], [["trending"], ["trending", "fresh"]])
+    with pytest.raises(KeyError):
+        find_candidates([("guess", 1)], inputs(shop))
+
+
+def test_every_source_has_its_name() -> None:
+    """Surfaces name them."""
+    assert sorted(SOURCES) == ["affinity", "covisited", "fresh", "trending"]
+
+
+def test_lists_of_a_shop_without_groups(shop: Any) -> None:
+    """A spec with events only: no categories, no stock."""
+    shop = type(shop)(Spec(events=[Event("play", weight=1)], item=[], features=[Popularity()]))
+    click(shop, "v1", "a", type="play")
+    assert draw(Trending(), inputs(shop), 3) == ["a"]
+
+
+def test_the_newest_of_many(shop: Any) -> None:
+    """The list of fresh items is bounded, and has the newest ones."""
+    before = shop.now - HOUR
+    ages = np.random.default_rng(1).permutation(2500).tolist()
+    for number, age in enumerate(ages):
+        shop.tell("item", item=f"i{number}", at=before - age)
+    assert len(shop.index().fresh) == 2000
+    assert draw(Fresh(), inputs(shop), 3) == [f"i{ages.index(age)}" for age in range(3)]

@@ -1,0 +1,233 @@
+"""The record of a decision: it runs again to the same bits, and says when a bit is another."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from personalization.codec import Codec
+from personalization.decisions import (
+    DECISIONS,
+    Decision,
+    Shown,
+    digest_of,
+    pack,
+    scored_of,
+    scores_of,
+    vectors_of,
+)
+from personalization.ranking.formula import Formula
+from personalization.ranking.parity import audit, vectors_again
+from personalization.ranking.replay import Mismatch, replay
+from personalization.ranking.surface import Blocked, Rule, Seen, Surface
+from personalization.state.rows import (
+    CatalogueRow,
+    ItemRow,
+    SegmentRow,
+    SellerRow,
+    UserRow,
+    VisitorRow,
+)
+
+pytestmark = pytest.mark.kernel
+
+SURFACE = Surface(
+    rules=(
+        Rule("dear", "exclude", {"price": {"gt": 70}}),
+        Rule("red", "boost", {"tags": {"eq": "red"}}, amount=0.3),
+        Rule("second", "pin", {"category": {"eq": "bags"}}, position=2),
+    ),
+    caps={"seller": 3},
+    diversity={"category": 0.2},
+    temperature=0.7,
+    seen=Seen(("purchase",)),
+    blocked=Blocked(sellers=("s3",)),
+)
+
+
+class LogRows:
+    """The rows of a shop as they were."""
+
+    def __init__(self, shop: Any) -> None:
+        self._then = shop.then
+
+    def item(self, id: str, offset: int) -> ItemRow:
+        return self._then("i", id, offset, ItemRow)  # type: ignore[no-any-return]
+
+    def seller(self, id: str, offset: int) -> SellerRow:
+        return self._then("s", id, offset, SellerRow)  # type: ignore[no-any-return]
+
+    def segment(self, key: str, offset: int) -> SegmentRow:
+        return self._then("g", key, offset, SegmentRow)  # type: ignore[no-any-return]
+
+    def catalogue(self, kind: str, id: str, offset: int) -> CatalogueRow:
+        return self._then(kind, id, offset, CatalogueRow)  # type: ignore[no-any-return]
+
+    def visitor(self, id: str, offset: int) -> VisitorRow:
+        return self._then("visitor", id, offset, VisitorRow)  # type: ignore[no-any-return]
+
+    def user(self, id: str, offset: int) -> UserRow:
+        return self._then("u", id, offset, UserRow)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def busy(shop: Any) -> Any:
+    """Thirty items of four sellers, and three visitors, two of them one user."""
+    rng = np.random.default_rng(1)
+    for seller in range(3):
+        shop.tell("seller", seller=f"s{seller}")
+    for number in range(30):
+        attributes = {
+            "category": str(rng.choice(["shoes", "bags", "toys"])),
+            "brand": f"b{number % 5}",
+            "price": float(number * 3),
+            "tags": ["red"] if number % 3 else ["blue", "new"],
+            "in_stock": number != 4,
+        }
+        shop.tell("item", item=f"i{number}", seller=f"s{number % 4}", attributes=attributes)
+    shop.tell("identify", visitor="v1", user="u1")
+    shop.tell("identify", visitor="v2", user="u1")
+    for _ in range(120):
+        visitor, item = f"v{rng.integers(3)}", f"i{rng.integers(28)}"
+        shop.tell("impression", visitor=visitor, items=[item, "i1", "i2"])
+        shop.tell(str(rng.choice(["click", "view", "cart"])), visitor=visitor, item=item)
+    shop.tell("purchase", visitor="v2", item="i9")
+    shop.tell("dislike", visitor="v1", item="i10")
+    return shop
+
+
+def decide(busy: Any, **more: Any) -> Decision:
+    asked: dict[str, Any] = {
+        "surface": SURFACE,
+        "visitor": "v1",
+        "filters": {"not": [{"brand": {"eq": "b4"}}]},
+        "before": ("i11",),
+        "context": {"utc_offset": 60, "device": "phone"},
+        "limit": 8,
+        "explain": True,
+    }
+    ids = [*(f"i{number}" for number in range(30)), "ghost"]
+    return busy.rank(*ids, **{**asked, **more})  # type: ignore[no-any-return]
+
+
+def test_a_record_survives_the_log(busy: Any) -> None:
+    """Decoded, it encodes to the same bytes; packed it has the same vectors in fewer of them."""
+    decision = decide(busy)
+    packed = pack(decision)
+    record = DECISIONS.encode(packed)
+    assert DECISIONS.encode(DECISIONS.decode(record)) == record
+    assert pack(packed) is packed
+    assert len(packed.vectors) < len(decision.vectors)
+    np.testing.assert_array_equal(vectors_of(packed), vectors_of(decision))
+
+
+@pytest.mark.parametrize("keep", ["all", "shown"])
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_decision_runs_again_from_its_record_alone(
+    busy: Any, keep: str, temperature: float
+) -> None:
+    """Filter, scores and draw, from bytes, with a scorer that was made anew."""
+    surface = msgspec.structs.replace(SURFACE, temperature=temperature)
+    decision = decide(busy, keep=keep, surface=surface)
+    assert decision.shown
+    assert {"dear", "seen", "blocked"} & {
+        r.removeprefix("rule:") for r in decision.dropped.values()
+    }
+    record = DECISIONS.decode(DECISIONS.encode(pack(decision)))
+    assert replay(record, Formula(busy.spec.columns, busy.spec.feature_set_id)) is None
+    assert len(vectors_of(record)) == len(scored_of(record))
+
+
+def part(busy: Any, decision: Decision) -> str:
+    found = replay(decision, busy.formula)
+    assert isinstance(found, Mismatch)
+    assert found.detail
+    return found.part
+
+
+def test_every_flipped_bit_of_a_vector_is_noticed(busy: Any) -> None:
+    """Also in a column without a weight, where the score stays the same."""
+    decision = decide(busy)
+    rng = np.random.default_rng(2)
+    for bit in rng.integers(0, 8 * len(decision.vectors), 300).tolist():
+        vectors = bytearray(decision.vectors)
+        vectors[bit // 8] ^= 1 << bit % 8
+        assert part(busy, msgspec.structs.replace(decision, vectors=bytes(vectors))) == "vectors"
+
+
+def test_a_flipped_bit_under_a_new_digest_changes_the_score(busy: Any) -> None:
+    """Whoever changes both vector and digest still has to explain the score."""
+    decision = decide(busy)
+    vectors = vectors_of(decision)
+    vectors[0, busy.spec.columns.index("popularity_1d")] += 0.5
+    changed = vectors.tobytes()
+    altered = msgspec.structs.replace(decision, vectors=changed, digest=digest_of(changed))
+    assert part(busy, altered) == "scores"
+
+
+def test_every_other_change_is_noticed(busy: Any) -> None:
+    """A score, a reason, an order, a propensity, the seed, the model, damaged bytes."""
+    decision = decide(busy)
+    scores = scores_of(decision)
+    scores[0] = np.nextafter(scores[0], 9.0)
+    first, second, *rest = decision.shown
+    nudged = Shown(first.candidate, float(np.nextafter(first.propensity, 0.0)), [])
+    values = msgspec.structs.replace(decision.values, texts={})
+    expected: list[tuple[str, dict[str, Any]]] = [
+        ("scores", {"scores": scores.tobytes()}),
+        ("scores", {"scores": b""}),
+        ("vectors", {"vectors": decision.vectors[:-4]}),
+        ("vectors", {"vectors": b"no zlib", "packed": True}),
+        ("dropped", {"dropped": {}}),
+        ("dropped", {"values": values}),
+        ("shown", {"shown": [second, first, *rest]}),
+        ("shown", {"seed": decision.seed + 1}),
+        ("propensities", {"shown": [nudged, second, *rest]}),
+        ("model", {"model": "other"}),
+        ("model", {"feature_set": "other"}),
+    ]
+    for name, change in expected:
+        assert part(busy, msgspec.structs.replace(decision, **change)) == name
+
+
+def test_vectors_fold_again_from_the_log(busy: Any) -> None:
+    """From rows at the recorded offsets, though the shop has moved on, bit for bit."""
+    decision = decide(busy)
+    for number in range(30):
+        busy.tell("click", visitor="v2", item=f"i{number}")
+        busy.tell("item", item=f"i{number}", seller="s9", attributes={"category": "toys"})
+    busy.tell("seller", seller="s1", attributes={"name": "new"})
+    assert audit(decision, LogRows(busy), busy.spec) is None
+    assert audit(pack(decide(busy, keep="shown")), LogRows(busy), busy.spec) is None
+    again = vectors_again(decision, LogRows(busy), busy.spec)
+    assert again.tobytes() == decision.vectors
+
+
+def test_parity_without_a_visitor_and_without_a_catalogue(shop: Any) -> None:
+    """Items known by their counters only, an unknown one, and the caller's features."""
+    shop.tell("click", visitor="v1", item="x")
+    decision = shop.rank("x", "ghost")
+    assert audit(decision, LogRows(shop), shop.spec) is None
+
+
+def test_the_audit_notices_another_row_or_vector(busy: Any) -> None:
+    """A visitor's row that is not the log's, a vector that is not the rows'."""
+    decision = decide(busy)
+    read = next(row for row in decision.rows if row.id == "v1")
+    other = next(row for row in decision.rows if row.id == "v2")
+    swapped = [msgspec.structs.replace(read, row=other.row)]
+    busy._history["visitor", "v1", _offset(other.row)] = read.row
+    found = audit(msgspec.structs.replace(decision, rows=swapped), LogRows(busy), busy.spec)
+    assert found is not None
+    assert found.part == "rows"
+    vectors = vectors_of(decision)
+    vectors[3, 4] += 1.0
+    altered = msgspec.structs.replace(decision, vectors=vectors.tobytes())
+    found = audit(altered, LogRows(busy), busy.spec)
+    assert found is not None
+    assert (found.part, found.detail.split(" ")[:2]) == ("vectors", ["i3:", "weekday"])
+
+
+def _offset(row: bytes) -> int:
+    return Codec(VisitorRow).decode(row).offset

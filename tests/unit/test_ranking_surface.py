@@ -1,0 +1,75 @@
+"""Surfaces: what may be declared, and what is refused when it is."""
+
+import msgspec
+import pytest
+
+from personalization.presets import marketplace
+from personalization.ranking.surface import (
+    Rule,
+    Seen,
+    SourcePlan,
+    Surface,
+    SurfaceError,
+    check_surface,
+    default_surface,
+)
+
+BAGS = {"category": {"eq": "bags"}}
+
+
+def test_the_default_surface_fits_the_marketplace() -> None:
+    """It names every source, and shows the best."""
+    surface = default_surface()
+    check_surface(surface, marketplace.plan)
+    assert {source.name for source in surface.sources} == {
+        "fresh",
+        "trending",
+        "covisited",
+        "affinity",
+    }
+    assert surface.temperature == 0.0
+
+
+def test_a_surface_comes_from_settings() -> None:
+    """As plain data, checked by type and bounds."""
+    text = b"""{"name": "home", "sources": [{"name": "fresh", "count": 9}],
+        "rules": [{"name": "no bags", "action": "exclude", "when": {"category": {"eq": "bags"}}}],
+        "caps": {"seller": 2}, "diversity": {"category": 0.5}, "seen": {"events": ["purchase"]}}"""
+    surface = msgspec.json.decode(text, type=Surface)
+    assert surface == Surface(
+        name="home",
+        sources=(SourcePlan("fresh", 9),),
+        rules=(Rule("no bags", "exclude", BAGS),),
+        caps={"seller": 2},
+        diversity={"category": 0.5},
+        seen=Seen(("purchase",)),
+    )
+    check_surface(surface, marketplace.plan)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"caps": {"seller": 0}}', '{"temperature": -1}', '{"sources": [{"name": "guess"}]}']
+)
+def test_a_surface_out_of_bounds_does_not_parse(text: str) -> None:
+    """A cap of nothing, a negative temperature, a source that is not there."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(text, type=Surface)
+
+
+@pytest.mark.parametrize(
+    ("surface", "part"),
+    [
+        (Surface(rules=(Rule("x", "exclude", {"colour": {"eq": "red"}}),)), "rules.x.when.colour"),
+        (Surface(rules=(Rule("x", "pin"), Rule("x", "boost"))), "one name"),
+        (Surface(rules=(Rule("x", "pin"), Rule("y", "pin"))), "same position"),
+        (Surface(caps={"tags": 1}), "caps.tags"),
+        (Surface(diversity={"price": 1.0}), "diversity.price"),
+        (Surface(seen=Seen(("bought",))), "bought"),
+        (Surface(seen=Seen(("impression",))), "impression"),
+    ],
+    ids=str,
+)
+def test_a_surface_that_the_spec_cannot_serve_is_refused(surface: Surface, part: str) -> None:
+    """The message names what is wrong."""
+    with pytest.raises(SurfaceError, match=part):
+        check_surface(surface, marketplace.plan)
