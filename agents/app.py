@@ -46,6 +46,7 @@ def make_app(
         app_id,
         broker=broker,
         store="freshet://",
+        datadir=str(store.path / "faust"),  # Faust makes it, and leaves it empty
         topic_partitions=store.partitions,
         stream_wait_empty=False,
         broker_max_poll_records=500,

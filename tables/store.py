@@ -65,6 +65,7 @@ class TableStore:
 
     def __init__(self, path: Path, *, state_id: str, partitions: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self.partitions = partitions
         self.state_id = state_id
         try:

@@ -1,0 +1,108 @@
+"""The tables' folder is deleted: the same rows come back from the changelogs."""
+
+import random
+from pathlib import Path
+
+from eventlog.embedded import EmbeddedLog
+from eventlog.protocol import Entry, TopicPartition
+from personalization.state.rows import UserRow
+from tables.recovery import recover
+from tables.topics import ROWS, USERS, changelog_topic
+from tests.streams import (
+    APP_ID,
+    PLAN,
+    START,
+    appended,
+    everything,
+    new_bulk,
+    open_log,
+    open_store,
+    random_catalogue,
+    random_events,
+)
+
+
+async def folded(
+    log: EmbeddedLog, folder: Path, seed: int = 5
+) -> dict[tuple[str, int, bytes], bytes]:
+    """Rows after a few batches of events."""
+    chance = random.Random(seed)
+    store = open_store(folder / "tables")
+    for first in range(0, 200, 50):
+        events = random_events(chance, 50, first)
+        await log.append(appended(events, random_catalogue(chance, 10)))
+        await new_bulk(log, store).catch_up()
+    rows = everything(store)
+    store.close()
+    return rows
+
+
+async def test_the_same_rows_come_back(tmp_path: Path) -> None:
+    """All of it, watermarks too, from an empty folder; with progress; compacted or not; and a
+    second recovery finds nothing to do."""
+    log = await open_log(tmp_path)
+    rows = await folded(log, tmp_path)
+    for name in ("whole", "compacted"):
+        store = open_store(tmp_path / name)
+        told: dict[int, int] = {}
+        assert await recover(log, store, app_id=APP_ID, progress=told.__setitem__) > 0
+        done, total = list(told.items())[-1]
+        assert done == total
+        assert everything(store) == rows
+        assert await recover(log, store, app_id=APP_ID) == 0
+        store.close()
+        await log.compact(changelog_topic(APP_ID, USERS, PLAN.state_id))
+    await log.stop()
+
+
+async def test_a_stale_owner_does_not_win(tmp_path: Path) -> None:
+    """The row with the highest offset stays, whichever comes last in the changelog, in one
+    recovery or in two; a tombstone removes it."""
+    log = await open_log(tmp_path)
+    store = open_store(tmp_path / "tables")
+    tp = TopicPartition(changelog_topic(APP_ID, USERS, PLAN.state_id), 0)
+
+    async def write(*offsets: int | None) -> None:
+        rows = [None if at is None else ROWS["users"].encode(UserRow(at, [])) for at in offsets]
+        await log.append({tp: [Entry(b"u1", row, START) for row in rows]})
+        await recover(log, store, app_id=APP_ID)
+
+    def kept() -> object:
+        row = store.get("users", 0, b"u1")
+        return None if row is None else ROWS["users"].decode(row)
+
+    await write(7, 9, 8)
+    assert kept() == UserRow(9, [])
+    await write(6)
+    assert kept() == UserRow(9, [])
+    await write(10, None)
+    assert kept() is None
+    store.close()
+    await log.stop()
+
+
+async def test_a_store_ahead_of_its_changelog_starts_over(tmp_path: Path) -> None:
+    """A changelog that was deleted takes its table's rows along; folding brings them back."""
+    log = await open_log(tmp_path)
+    rows = await folded(log, tmp_path)
+    users = changelog_topic(APP_ID, USERS, PLAN.state_id)
+    await log.delete_topic(users)
+    log = await reopened(log, tmp_path)
+    store = open_store(tmp_path / "tables")
+    await recover(log, store, app_id=APP_ID)
+    assert {table for table, _, key in everything(store) if key != b"watermark"} == {
+        "visitors",
+        "catalogue",
+        "items",
+        "sellers",
+        "segments",
+    }
+    await new_bulk(log, store).catch_up()
+    assert everything(store) == rows
+    store.close()
+    await log.stop()
+
+
+async def reopened(log: EmbeddedLog, folder: Path) -> EmbeddedLog:
+    await log.stop()
+    return await open_log(folder)
