@@ -67,7 +67,7 @@ def decay_factor(elapsed_ms: float, half_life_ms: float) -> float:
     half = n >> 1  # in two steps, as 2**n itself may be below the smallest normal number
     first = np.int64((half + 1023) << 52).view(np.float64)
     second = np.int64((n - half + 1023) << 52).view(np.float64)
-    return p * first * second
+    return float(p * first * second)
 
 
 @kernel("float64(float64)")
@@ -109,7 +109,7 @@ def log1p(x: float) -> float:
     f = m - 1.0
     # log(m) = f - s * (f - 2 * z * p): f is exact, so only the small rest is rounded
     rest = s * (f - 2.0 * z * p)
-    return k * _LN2_HIGH - ((rest - (k * _LN2_LOW + lost)) - f)
+    return float(k * _LN2_HIGH - ((rest - (k * _LN2_LOW + lost)) - f))
 
 
 @kernel("float64[:, ::1](float64[:, ::1], int64[::1], int64, int64[::1])")

@@ -21,9 +21,10 @@ def merge_visitors(rows: Sequence[tuple[int, VisitorRow]], plan: StatePlan) -> V
     ordered = sorted(rows, key=lambda pair: (pair[0], pair[1].offset))
     parts = [row for _, row in ordered]
     at, values, counts = counters.merge([(row.at, row.counters, row.counts) for row in parts], plan)
-    last = sorted(
-        ((i.at, partition, i.offset, i.index), i) for partition, row in ordered for i in row.last
-    )
+    newest = sorted(
+        ((partition, i) for partition, row in ordered for i in row.last),
+        key=lambda pair: (pair[1].at, pair[0], pair[1].offset, pair[1].index),
+    )[-plan.last_items :]
     sessions = [row.session for row in parts if row.session is not None]
     users = {row.user for row in parts}
     return VisitorRow(
@@ -38,7 +39,7 @@ def merge_visitors(rows: Sequence[tuple[int, VisitorRow]], plan: StatePlan) -> V
             for index, plan_ in enumerate(plan.affinities)
         ],
         numbers=_merge_numbers(parts, at, plan),
-        last=[interaction for _, interaction in last[-plan.last_items :]],
+        last=[interaction for _, interaction in newest],
         session=max(sessions, key=lambda session: session.last, default=None),
         user=users.pop() if len(users) == 1 else None,
         deleted=all(row.deleted for row in parts),

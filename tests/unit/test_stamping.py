@@ -1,0 +1,210 @@
+"""Stamping, and the signals that follow from what was stamped; duplicates."""
+
+from typing import Any
+
+import pytest
+
+from personalization.duplicates import DuplicateWindow
+from personalization.events import Signal, Stamp, StampedEvent
+from personalization.plan import StatePlan
+from personalization.signals import signals_of
+from personalization.stamping import stamp_items
+from personalization.state.errors import FoldError
+from personalization.state.rows import CatalogueRow, VisitorRow
+from personalization.state.visitor import fold_visitor
+
+NOON = 1_795_435_200_000
+
+PLAN = StatePlan(
+    events=("impression", "view", "dislike"),
+    weights=(0.0, 1.0, -4.0),
+    half_lives=(3_600_000,),
+    categories=("category",),
+    numbers=("price",),
+    flags=("in_stock",),
+    tags=("tags",),
+    segments=("global", "category", "seller*category"),
+    affinities=(),
+    covisit_window=2,
+)
+
+
+def stamp(**attributes: Any) -> dict[str, Any]:
+    row = CatalogueRow(0, NOON, NOON, "s1", attributes)
+    [stamped] = stamp_items(["i1"], {"i1": row}.get, PLAN)
+    assert (stamped.item, stamped.seller) == ("i1", "s1")
+    return stamped.attributes
+
+
+def test_items_are_stamped_once_in_order() -> None:
+    """Repeats go; unknown and deleted items have neither seller nor attributes."""
+    rows = {
+        "a": CatalogueRow(0, NOON, NOON, "s1", {"category": "shoes"}),
+        "gone": CatalogueRow(1, NOON, NOON, "s1", {"category": "shoes"}, deleted=True),
+    }
+    assert stamp_items(["b", "a", "b", "gone"], rows.get, PLAN) == [
+        Stamp("b"),
+        Stamp("a", "s1", {"category": "shoes"}),
+        Stamp("gone"),
+    ]
+
+
+def test_only_declared_attributes_of_the_declared_type_are_stamped() -> None:
+    """What is not declared, or is something else than declared, stays out of the event."""
+    right = {"category": "shoes", "price": 5.0, "in_stock": True, "tags": ["red"]}
+    assert stamp(**right, colour="red") == right
+    assert stamp(category=1.0, price="5", in_stock=1.0, tags="red") == {}
+    assert stamp(category=["x"], price=True, in_stock="yes", tags=[]) == {}
+    for price in (-1.0, float("nan"), float("inf")):
+        assert stamp(price=price) == {}
+    assert stamp(price=0.0) == {"price": 0.0}
+
+
+def test_long_values_and_many_tags_stay_out() -> None:
+    """128 bytes are the most, counted as bytes; eight tags, without repeats, are enough."""
+    assert stamp(category="x" * 128, tags=["é" * 64]) == {"category": "x" * 128, "tags": ["é" * 64]}
+    assert stamp(category="x" * 129, tags=["é" * 64 + "x", "red", "red"]) == {"tags": ["red"]}
+    assert stamp(tags=[f"t{n}" for n in range(20)]) == {"tags": [f"t{n}" for n in range(8)]}
+
+
+SHOE = Stamp("shoe", "s1", {"category": "shoes"})
+BOOT = Stamp("boot", "s1", {"category": "shoes"})
+HAT = Stamp("hat", "s|2", {"category": "hats"})
+PLAIN = Stamp("plain")
+
+
+def event(kind: str, at: int, *items: Stamp, **more: Any) -> StampedEvent:
+    return StampedEvent(kind, more.pop("visitor", "v1"), at, list(items), **more)
+
+
+def visitor(*events: StampedEvent) -> VisitorRow | None:
+    row: VisitorRow | None = None
+    for offset, known in enumerate(events):
+        row = fold_visitor(row, known, offset, PLAN)
+    return row
+
+
+def test_a_view_is_told_to_item_seller_and_segments() -> None:
+    """Each once, with time and value; an unknown item has neither seller nor category."""
+    signals = signals_of(None, event("view", NOON, HAT, value=2.5), 9, PLAN)
+    assert signals == [
+        Signal(9, key, "view", NOON, 1, 2.5)
+        for key in ("i:hat", "s:s|2", "g:global", "g:category:hats", "g:seller*category:s%7C2|hats")
+    ]
+    keys = [signal.key for signal in signals_of(None, event("view", NOON, PLAIN), 9, PLAN)]
+    assert keys == ["i:plain", "g:global"]
+
+
+def test_groups_hear_of_an_event_once() -> None:
+    """Items hear their position; sellers and segments how many items fall to them."""
+    signals = signals_of(None, event("impression", NOON, SHOE, HAT, BOOT), 9, PLAN)
+    assert [(s.key, s.position, s.count) for s in signals] == [
+        ("i:shoe", 0, 1),
+        ("i:hat", 1, 1),
+        ("i:boot", 2, 1),
+        ("s:s1", None, 2),
+        ("s:s|2", None, 1),
+        ("g:global", None, 3),
+        ("g:category:shoes", None, 2),
+        ("g:category:hats", None, 1),
+        ("g:seller*category:s1|shoes", None, 2),
+        ("g:seller*category:s%7C2|hats", None, 1),
+    ]
+
+
+def previous(row: VisitorRow | None, told: StampedEvent) -> list[tuple[str, ...]]:
+    signals = signals_of(row, told, 99, PLAN)
+    return [signal.previous for signal in signals if signal.key.startswith("i:")]
+
+
+def test_interest_tells_which_items_led_here() -> None:
+    """The newest distinct ones of interest before this, without this; none for an impression or
+    a dislike."""
+    row = visitor(
+        event("view", NOON, SHOE),
+        event("view", NOON + 1, HAT),
+        event("view", NOON + 2, BOOT),
+        event("view", NOON + 3, HAT),
+        event("dislike", NOON + 4, PLAIN),
+    )
+    assert previous(row, event("view", NOON + 9, PLAIN)) == [("hat", "boot")]
+    assert previous(row, event("view", NOON + 9, HAT)) == [("boot", "shoe")]
+    assert previous(row, event("view", NOON + 1, PLAIN)) == [("hat", "shoe")]
+    assert previous(row, event("impression", NOON + 9, PLAIN)) == [()]
+    assert previous(row, event("dislike", NOON + 9, PLAIN)) == [()]
+    assert previous(None, event("view", NOON, SHOE)) == [()]
+
+
+def test_items_of_one_event_lead_to_each_other() -> None:
+    """In their order, as if they had come one after another."""
+    row = visitor(event("view", NOON, SHOE))
+    told = event("view", NOON + 1, HAT, SHOE, BOOT)
+    assert previous(row, told) == [("shoe",), ("hat",), ("shoe", "hat")]
+
+
+def links(row: VisitorRow | None, told: StampedEvent) -> list[tuple[str, str, str | None]]:
+    signals = signals_of(row, told, 99, PLAN)
+    return [(s.key, s.type, s.visitor) for s in signals if s.key.startswith("u:")]
+
+
+def test_links_are_told_to_the_users_they_concern() -> None:
+    """A new link to its user, the end of the old one to the user it was."""
+    linked = visitor(event("identify", NOON, user="u1"))
+    assert links(None, event("identify", NOON, user="u1")) == [("u:u1", "identify", "v1")]
+    assert links(linked, event("identify", NOON, user="u1")) == [("u:u1", "identify", "v1")]
+    assert links(linked, event("identify", NOON, user="u2")) == [
+        ("u:u1", "unlink", "v1"),
+        ("u:u2", "identify", "v1"),
+    ]
+    assert links(linked, event("unlink", NOON)) == [("u:u1", "unlink", "v1")]
+    assert links(None, event("unlink", NOON)) == []
+    assert links(linked, event("view", NOON, SHOE, user="u1")) == []
+
+
+def test_an_event_with_only_a_user_is_linked_once() -> None:
+    """Its first event tells the user; being served does not."""
+    told = event("view", NOON, SHOE, visitor="user:u1", user="u1")
+    assert links(None, told) == [("u:u1", "identify", "user:u1")]
+    assert links(visitor(told), told) == []
+    assert signals_of(None, event("served", NOON, user="u1", visitor="user:u1"), 0, PLAN) == []
+
+
+def test_unknown_events_mean_nothing_to_anyone() -> None:
+    """They are refused, as by the visitor's row."""
+    with pytest.raises(FoldError, match="unknown event type 'bought'"):
+        signals_of(None, event("bought", NOON, SHOE), 0, PLAN)
+
+
+def test_what_the_row_holds_is_told_already() -> None:
+    """A record at or below the row's offset has no signals."""
+    row = visitor(event("view", NOON, SHOE))
+    assert signals_of(row, event("view", NOON, SHOE), 0, PLAN) == []
+
+
+def test_a_retry_is_a_duplicate_within_the_window_only() -> None:
+    """An id repeats an event up to ``span`` offsets before; the same record is not its own
+    duplicate, and what has left the window can no longer be asked."""
+    window = DuplicateWindow(span=3)
+    assert window.end == -1
+    assert [window.seen("a", offset) for offset in (0, 3, 3, 7, 8)] == [
+        False,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert window.end == 8
+    with pytest.raises(ValueError, match="offset 4 is more than 3 before 8"):
+        window.seen("b", 4)
+
+
+def test_the_window_forgets() -> None:
+    """However long the stream, and whatever its gaps, it holds what is within the window."""
+    window = DuplicateWindow(span=10)
+    for offset in range(1_000):
+        window.seen(f"id{offset % 600}", offset)
+    for offset in range(2_000, 2_020):
+        window.seen("again", offset)
+    held = len(window._newest), len(window._duplicates)
+    assert held[0] <= 11
+    assert held[1] <= 11

@@ -1,0 +1,184 @@
+"""The rows of items, sellers, segments, users and the catalogue; bounded maps."""
+
+import pytest
+
+from personalization.events import Attribute, CatalogueRecord, Signal
+from personalization.plan import StatePlan
+from personalization.state import topk
+from personalization.state.catalogue import fold_catalogue
+from personalization.state.errors import FoldError
+from personalization.state.item import fold_item
+from personalization.state.rows import CatalogueRow, Link, TopK
+from personalization.state.segment import fold_segment
+from personalization.state.seller import fold_seller
+from personalization.state.user import fold_user
+
+HOUR, DAY = 3_600_000, 86_400_000
+NOON = 1_795_435_200_000
+
+PLAN = StatePlan(
+    events=("impression", "view", "dislike"),
+    weights=(0.0, 2.0, -4.0),
+    half_lives=(HOUR, DAY),
+    categories=(),
+    numbers=(),
+    flags=(),
+    tags=(),
+    segments=("global",),
+    affinities=(),
+    covisits=2,
+    covisit_half_life=DAY,
+    linked_visitors=2,
+)
+
+
+def test_an_item_counts_its_signals() -> None:
+    """Counts, counters, the first moment and the offset follow; a late signal decays."""
+    row = fold_item(None, Signal(3, "i:a", "view", NOON + DAY), 7, PLAN)
+    row = fold_item(row, Signal(4, "i:a", "impression", NOON), 8, PLAN)
+    assert (row.offset, row.at, row.first_at) == (8, NOON + DAY, NOON)
+    assert row.counts == [1, 1, 0]
+    assert row.counters == [2.0**-24, 0.5, 1.0, 1.0, 0.0, 0.0]
+
+
+def test_interest_says_where_visitors_came_from() -> None:
+    """Previous items are co-visited with the weight of a view, never of an impression or a
+    dislike; the lightest but the newcomer goes when there are too many."""
+    row = fold_item(None, Signal(0, "i:a", "view", NOON, previous=("b", "c")), 0, PLAN)
+    row = fold_item(row, Signal(1, "i:a", "dislike", NOON, previous=("d",)), 1, PLAN)
+    row = fold_item(row, Signal(2, "i:a", "impression", NOON, previous=("e",)), 2, PLAN)
+    assert row.covisited == TopK(NOON, 0.0, {"b": (2.0, 1), "c": (2.0, 1)})
+    row = fold_item(row, Signal(3, "i:a", "view", NOON + DAY, previous=("c", "f")), 3, PLAN)
+    assert row.covisited == TopK(NOON + DAY, 1.0, {"c": (3.0, 2), "f": (2.0, 1)})
+
+
+def test_sellers_and_segments_count_all_items_of_an_event() -> None:
+    """One signal brings the number of items that fall to them."""
+    seller = fold_seller(None, Signal(0, "s:s1", "view", NOON, 3), 0, PLAN)
+    seller = fold_seller(seller, Signal(1, "s:s1", "view", NOON + DAY, 1), 1, PLAN)
+    segment = fold_segment(None, Signal(0, "g:global", "view", NOON, 3), 0, PLAN)
+    segment = fold_segment(segment, Signal(1, "g:global", "view", NOON + DAY, 1), 1, PLAN)
+    for row in (seller, segment):
+        assert (row.counts, row.counters[3]) == ([0, 4, 0], 2.5)
+        assert (row.offset, row.at, row.first_at) == (1, NOON + DAY, NOON)
+
+
+def test_signals_of_unknown_events_are_refused() -> None:
+    """Nothing of them is counted."""
+    row = fold_item(None, Signal(0, "i:a", "view", NOON), 0, PLAN)
+    with pytest.raises(FoldError, match="unknown signal type 'bought'"):
+        fold_item(row, Signal(1, "i:a", "bought", NOON), 1, PLAN)
+    assert (row.offset, row.counts) == (0, [0, 1, 0])
+
+
+def link(visitor: str, at: int, kind: str = "identify") -> Signal:
+    return Signal(0, "u:u1", kind, at, visitor=visitor)
+
+
+def test_a_user_has_its_newest_visitors_once_each() -> None:
+    """Identifying again makes a link newer, never older; the oldest makes room."""
+    row = fold_user(None, link("a", 10), 0, PLAN)
+    row = fold_user(row, link("b", 20), 1, PLAN)
+    row = fold_user(row, link("a", 30), 2, PLAN)
+    row = fold_user(row, link("a", 5), 3, PLAN)
+    assert row.visitors == [Link("b", 20), Link("a", 30)]
+    row = fold_user(row, link("c", 40), 4, PLAN)
+    assert row.visitors == [Link("a", 30), Link("c", 40)]
+    assert row.offset == 4
+
+
+def test_unlinking_removes_a_visitor() -> None:
+    """And does nothing for one that is not linked, or for a user never heard of."""
+    row = fold_user(None, link("a", 10), 0, PLAN)
+    row = fold_user(row, link("b", 20), 1, PLAN)
+    row = fold_user(row, link("b", 30, "unlink"), 2, PLAN)
+    row = fold_user(row, link("x", 30, "unlink"), 3, PLAN)
+    assert (row.visitors, row.offset) == ([Link("a", 10)], 3)
+    assert fold_user(None, link("a", 10, "unlink"), 0, PLAN).visitors == []
+
+
+@pytest.mark.parametrize("wrong", [link("a", 10, "view"), Signal(0, "u:u1", "identify", 10)])
+def test_what_is_not_a_link_is_refused(wrong: Signal) -> None:
+    """A user's row takes links only, and each names a visitor."""
+    with pytest.raises(FoldError, match="does not link"):
+        fold_user(None, wrong, 0, PLAN)
+
+
+def told(op: str, at: int, seller: str | None = None, **attributes: Attribute) -> CatalogueRecord:
+    return CatalogueRecord(op, "item", "i1", at, seller, attributes)
+
+
+def test_put_replaces_and_patch_changes_what_it_names() -> None:
+    """Attributes are kept in the order of their names; ``None`` removes, or is not kept."""
+    first = fold_catalogue(None, told("put", 10, "s1", price=1.0, brand="acme", colour=None), 0)
+    assert first == CatalogueRow(0, 10, 10, "s1", {"brand": "acme", "price": 1.0})
+    assert list(first.attributes) == ["brand", "price"]
+    patched = fold_catalogue(first, told("patch", 20, in_stock=False, price=None), 1)
+    assert patched == CatalogueRow(1, 10, 20, "s1", {"brand": "acme", "in_stock": False})
+    moved = fold_catalogue(patched, told("patch", 30, "s2"), 2)
+    assert (moved.seller, moved.attributes) == ("s2", patched.attributes)
+    replaced = fold_catalogue(moved, told("put", 40, price=2.0), 3)
+    assert replaced == CatalogueRow(3, 10, 40, None, {"price": 2.0})
+    assert first.attributes == {"brand": "acme", "price": 1.0}
+
+
+def test_a_patch_may_come_first() -> None:
+    """It creates what was not known."""
+    row = fold_catalogue(None, told("patch", 10, "s1", price=1.0), 0)
+    assert row == CatalogueRow(0, 10, 10, "s1", {"price": 1.0})
+
+
+@pytest.mark.parametrize("op", ["put", "patch"])
+def test_life_after_deletion_is_new(op: str) -> None:
+    """Nothing of the first life is left, not even its beginning."""
+    row = fold_catalogue(None, told("put", 10, "s1", price=1.0), 0)
+    row = fold_catalogue(row, told("delete", 20), 1)
+    assert row == CatalogueRow(1, 10, 20, None, {}, deleted=True)
+    row = fold_catalogue(row, told("delete", 25), 2)
+    assert (row.created_at, row.deleted) == (10, True)
+    row = fold_catalogue(row, told(op, 30, brand="acme"), 3)
+    assert row == CatalogueRow(3, 30, 30, None, {"brand": "acme"})
+
+
+def test_deleting_the_unknown_is_remembered() -> None:
+    """So that the row knows which record it has seen."""
+    assert fold_catalogue(None, told("delete", 20), 5) == CatalogueRow(
+        5, 20, 20, None, {}, deleted=True
+    )
+
+
+def test_catalogue_records_that_cannot_be_are_refused() -> None:
+    """An unknown op; patches that would add up to more than the bound."""
+    with pytest.raises(FoldError, match="unknown catalogue op 'set'"):
+        fold_catalogue(None, told("set", 10), 0)
+    row = fold_catalogue(None, told("put", 10, a="x" * 3_000), 0)
+    with pytest.raises(FoldError, match="'i1': attributes over 4096 bytes"):
+        fold_catalogue(row, told("patch", 20, b="x" * 3_000), 1)
+    assert fold_catalogue(row, told("patch", 20, a=None, b="x" * 3_000), 1).updated_at == 20
+
+
+def test_what_is_lost_decays_like_what_is_kept() -> None:
+    """A half-life later half the uncertainty is left."""
+    kept = TopK()
+    for key in ("a", "b", "c"):
+        topk.add(kept, key, 1.0, 0, 500, 2)
+    assert kept == TopK(0, 1.0, {"b": (1.0, 1), "c": (1.0, 1)})
+    topk.add(kept, "c", 1.0, 500, 500, 2)
+    assert kept == TopK(500, 0.5, {"b": (0.5, 1), "c": (1.5, 2)})
+
+
+def test_a_dislike_is_heavy() -> None:
+    """The lightest entry is the one nearest to 0, in a map and in a merge of maps."""
+    kept = TopK()
+    for key, weight in (("a", -4.0), ("b", 1.0), ("c", 2.0)):
+        topk.add(kept, key, weight, 0, 500, 2)
+    assert kept == TopK(0, 1.0, {"a": (-4.0, 1), "c": (2.0, 1)})
+    merged = topk.merge([kept, TopK(500, 0.0, {"d": (0.25, 1)})], 500, 2)
+    assert merged == TopK(500, 0.75, {"a": (-2.0, 1), "c": (1.0, 1)})
+
+
+def test_weights_decay_to_now_and_never_grow() -> None:
+    """Read before its own time, a map gives its weights as they are."""
+    kept = TopK(1_000, 0.0, {"a": (2.0, 1)})
+    assert topk.weights_at(kept, 1_500, 500) == {"a": 1.0}
+    assert topk.weights_at(kept, 900, 500) == {"a": 2.0}
