@@ -31,6 +31,8 @@ async def read(request: web.Request) -> bytes:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise too_large(bound) from error
+    except web.RequestPayloadError as error:
+        raise Problem(400, f"the body cannot be read: {error}") from error
     if not body.strip():
         raise Problem(400, "the body is empty")
     return body

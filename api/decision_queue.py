@@ -20,7 +20,7 @@ from personalization.wire import USER_VISITOR
 from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
 
 _LINGER_SECONDS = 0.02
-_BATCH = 32
+_BATCH = 8  # compressed, encoded and appended without holding the loop for a millisecond
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
 _WRITTEN = 256

@@ -79,13 +79,13 @@ def undecodable(error: Exception, body: bytes, place: str = "") -> Problem:
     """
     if isinstance(error, msgspec.ValidationError):
         field, reason = _field(str(error))
-        return invalid(f"{place}{field}" if place and field else place or field, reason)
+        return invalid(_within(place, field), reason)
     if isinstance(error, RecursionError):
         return Problem(400, "the body is nested too deeply")
     if isinstance(error, UnicodeDecodeError):
         return Problem(400, "the body is not UTF-8")
     field, reason = _value_before(str(error), body), str(error)
-    errors = [FieldError(f"{place}.{field}".strip("."), reason)] if place or field else []
+    errors = [FieldError(_within(place, field), reason)] if place or field else []
     return Problem(400, f"the body is not JSON: {reason}", errors)
 
 
@@ -101,6 +101,10 @@ def _field(message: str) -> tuple[str, str]:
     if named is not None:
         path = f"{path}.{named['name']}"
     return path.removeprefix("."), reason
+
+
+def _within(place: str, field: str) -> str:
+    return f"{place}.{field}" if place and field else place or field
 
 
 def _value_before(message: str, body: bytes) -> str:

@@ -5,8 +5,9 @@ Everything is real but Faust: the folds run as ``Bulk`` whenever something was a
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Stack:
 
     async def call(self, method: str, path: str, body: Any = None, **more: Any) -> ClientResponse:
         """One request; ``body`` is sent as JSON unless it is bytes."""
-        how = {"data": body} if isinstance(body, bytes) else {"json": body}
+        how = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         return await self.client.request(method, path, **(how if body is not None else {}), **more)
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> JSON:
@@ -80,6 +81,15 @@ class Stack:
         request = {"candidates": ["x"], "token": token, "wait": "all"}
         answer = await self.ok("POST", "/v1/rank", request)
         assert answer["freshness"]["caught_up"] is True
+
+
+async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait, a bounded time, until ``check`` is true."""
+    async with asyncio.timeout(SOON):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
