@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import faust
 
-from agents.run import run
+from agents.run import BATCH_BYTES, run
 from agents.slices import Slices
 from eventlog.protocol import EventLog
 from personalization.plan import StatePlan
@@ -111,6 +111,7 @@ def _add_agents(
             ),
             writer,
             slices,
+            BATCH_BYTES,
         )
 
     @app.agent(topic(CATALOGUE), name="catalogue")

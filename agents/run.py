@@ -1,6 +1,6 @@
 """What the three agents have in common: take a batch, fold it, write it, acknowledge it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -13,11 +13,18 @@ from tables.writer import BatchWriter, FoldedBatch
 BATCH = 128
 """Records that are folded and written at once, at most."""
 
+BATCH_BYTES = 32 * 1024
+"""Signals that are: a record may hold many, and each may change a row of its own. Writing what
+comes of more than this would hold the loop for over a millisecond. (Visitor events are not cut
+like this: each changes one row, and larger batches make fewer records of signals.)"""
+
 Fold = Callable[[Mapping[int, Sequence[Record]]], Awaitable[FoldedBatch]]
 
 
-async def run(stream: Any, fold: Fold, writer: BatchWriter, slices: Slices) -> None:
-    """Fold and write what comes, until the worker stops.
+async def run(
+    stream: Any, fold: Fold, writer: BatchWriter, slices: Slices, max_bytes: int | None = None
+) -> None:
+    """Fold and write what comes, at most ``max_bytes`` at once, until the worker stops.
 
     A record is acknowledged, and so committed, only after all that follows from it is written.
     Anything that fails here stops the whole app, with the reason in ``app.crash_reason``: Faust
@@ -26,11 +33,27 @@ async def run(stream: Any, fold: Fold, writer: BatchWriter, slices: Slices) -> N
     app: faust.App = stream.app
     try:
         async for events in take_batches(stream, BATCH):
-            slices.start()
-            await writer.write(await fold(_by_partition(events)))
+            for batch in _cut(events, max_bytes):
+                slices.start()
+                await writer.write(await fold(_by_partition(batch)))
     except Exception as error:
         await app.crash(error)
         raise
+
+
+def _cut(events: Sequence[Any], max_bytes: int | None) -> Iterator[Sequence[Any]]:
+    """``events`` in pieces whose values have up to ``max_bytes``, but for single larger ones."""
+    if max_bytes is None:
+        yield events
+        return
+    start, size = 0, 0
+    for number, event in enumerate(events):
+        more = len(event.message.value or b"")
+        if number > start and size + more > max_bytes:
+            yield events[start:number]
+            start, size = number, 0
+        size += more
+    yield events[start:]
 
 
 def _by_partition(events: Sequence[Any]) -> dict[int, list[Record]]:

@@ -81,6 +81,7 @@ class BatchWriter:
             await self._append(self._dead_letters(batch.dead_letters, now))
         if batch.signals:
             await self._append(self._signals(batch.signals, now))
+            await asyncio.sleep(0)  # the embedded log takes its time in this loop
         if not batch.tables:
             return
         writes = [
@@ -96,6 +97,7 @@ class BatchWriter:
         lasts = await self._append(
             {tp: [Entry(key, row, now) for key, row in rows] for tp, _, rows in writes}
         )
+        await asyncio.sleep(0)
         await self._store.write(
             PartitionWrite(table, tp.partition, rows, lasts[tp]) for tp, table, rows in writes
         )

@@ -1,0 +1,38 @@
+"""Batches of bounded size, and slices that leave the loop its turns."""
+
+import asyncio
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.run import _cut
+from agents.slices import Slices
+
+
+@given(st.lists(st.integers(0, 120)))
+def test_pieces_keep_the_order_and_the_bound(sizes: list[int]) -> None:
+    """Nothing is lost or moved, and only a record over the bound is alone above it."""
+    events = [SimpleNamespace(message=SimpleNamespace(value=b"x" * size)) for size in sizes]
+    pieces = list(_cut(events, 100)) if events else []
+    assert [event for piece in pieces for event in piece] == events
+    for piece in pieces:
+        assert len(piece) == 1 or sum(len(event.message.value) for event in piece) <= 100
+    assert list(_cut(events, None)) == [events]
+
+
+async def test_a_slice_ends_when_its_time_is_up() -> None:
+    """Within the budget nothing else runs; after it everything that waits gets a turn."""
+    now = 0.0
+    slices = Slices(budget=1.0, clock=lambda: now)
+    turns: list[float] = []
+    loop = asyncio.get_running_loop()
+    slices.start()
+    loop.call_soon(lambda: turns.append(now))
+    await slices.pause()
+    now = 1.0
+    await slices.pause()
+    assert turns == []
+    now = 1.5
+    await slices.pause()
+    assert turns == [1.5]
