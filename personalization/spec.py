@@ -198,12 +198,6 @@ class Spec:
             except ValueError as error:
                 raise SpecError(f"{feature!r}: {error}") from error
         _refuse_twice("column", columns)
-        worst = worst_visitor_row(self.plan)
-        if worst > MAX_VISITOR_ROW_BYTES:
-            raise SpecError(
-                f"a visitor's row could take {worst} bytes, more than {MAX_VISITOR_ROW_BYTES}: "
-                "declare fewer or smaller affinities"
-            )
 
 
 def _context_features(declared: Sequence[Context | LocalTime]) -> list[Feature]:
