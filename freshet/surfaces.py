@@ -8,7 +8,7 @@ from personalization.spec import Spec
 def load_surfaces(path: str | None, spec: Spec) -> dict[str, Surface]:
     """The declared surfaces, by name, and ``default``. Raises ``SettingsError``."""
     declared = [] if path is None else import_attribute(path, (list, tuple), "surfaces")
-    surfaces = {"default": default_surface()}
+    surfaces = {"default": default_surface(spec.plan.categories)}
     for surface in declared:
         if not isinstance(surface, Surface):
             raise SettingsError(f"surfaces: {path!r} holds a {type(surface).__name__}")

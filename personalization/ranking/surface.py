@@ -1,5 +1,6 @@
 """Surfaces: a named place on the product, and how it ranks."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -7,6 +8,8 @@ import msgspec
 from personalization.plan import StatePlan
 from personalization.ranking.filters import FilterError, Predicate, compile_predicate
 from personalization.ranking.values import SELLER, attribute_kinds
+
+MIXING = 0.5
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -70,15 +73,21 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts_served: bool = False
 
 
-def default_surface() -> Surface:
-    """The surface that is there when none is declared."""
+def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
+    """The surface that is there when none is declared; ``categories`` are the spec's.
+
+    Pages are mixed by the first of them: before anything is known of a session, several
+    categories find out what it is after sooner than several items of the most popular one, and
+    one click outweighs the mixing.
+    """
     return Surface(
         sources=(
             SourcePlan("covisited", 40),
             SourcePlan("affinity", 50),
             SourcePlan("trending", 50),
             SourcePlan("fresh", 30),
-        )
+        ),
+        diversity=dict.fromkeys(categories[:1], MIXING),
     )
 
 

@@ -39,8 +39,7 @@ class Values:
 
     def code_of(self, text: str) -> int:
         """The code of ``text``; one that no candidate has, if none can."""
-        code = self.code.get(text, NEVER)
-        return NEVER if code == NO_TEXT else code
+        return self.code.get(text, NEVER)
 
 
 class RecordedValues(msgspec.Struct, array_like=True, frozen=True):

@@ -58,6 +58,9 @@ def test_fresh_has_what_was_listed_a_moment_ago(shop: Any) -> None:
     shop.tell("item", item="new")
     assert draw(Fresh(), inputs(shop, index=index), 2) == ["new", "i0"]
     assert draw(Fresh(), inputs(shop, index=empty_index()), 9) == ["new", "i2", "i1", "i0"]
+    shop.tell("delete", item="i0")
+    shop.tell("item", item="i0")
+    assert draw(Fresh(), inputs(shop, index=index), 9) == ["i0", "new", "i1", "i2"]
 
 
 def test_trending_is_what_visitors_do(shop: Any) -> None:

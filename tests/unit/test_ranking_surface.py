@@ -28,6 +28,7 @@ def test_the_default_surface_fits_the_marketplace() -> None:
         "affinity",
     }
     assert surface.temperature == 0.0
+    assert default_surface(()).diversity == {}
 
 
 def test_a_surface_comes_from_settings() -> None:
