@@ -14,7 +14,7 @@ def decision_id(now: int, partition: int, entropy: bytes) -> str:
     """The id of a decision made at ``now`` (ms), kept in ``partition``; ``entropy`` is 8 bytes.
 
     >>> decision_id(1_795_428_000_123, 3, bytes(8))
-    '01M8216CSV000C000000000000'
+    '01M83XJ8BV001G000000000000'
     """
     if len(entropy) != 8:
         raise ValueError(f"entropy is {len(entropy)} bytes, not 8")
@@ -25,7 +25,7 @@ def decision_id(now: int, partition: int, entropy: bytes) -> str:
 def partition_of(id: str) -> int:
     """The partition named in a decision's id. Raises ``ValueError`` where it is not one.
 
-    >>> partition_of("01M8216CSV000C000000000000")
+    >>> partition_of("01M83XJ8BV001G000000000000")
     3
     """
     return _number(id) >> 64 & 0xFFFF
@@ -34,7 +34,7 @@ def partition_of(id: str) -> int:
 def time_of(id: str) -> int:
     """When the decision was made, in ms. Raises ``ValueError`` where ``id`` is not one.
 
-    >>> time_of("01M8216CSV000C000000000000")
+    >>> time_of("01M83XJ8BV001G000000000000")
     1795428000123
     """
     return _number(id) >> 80

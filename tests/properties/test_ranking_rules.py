@@ -298,7 +298,7 @@ def decisions(market: Market, rng: np.random.Generator) -> Iterator[tuple[Decisi
                 index,
                 now=NOW,
                 seed=number,
-                decision_id="01M8216CSV000C000000000000",
+                decision_id="01M83XJ8BV001G000000000000",
                 shown_before=before,
             ),
             before,

@@ -110,7 +110,7 @@ class Shop:
             self.index() if index else None,
             now=self.now,
             seed=seed,
-            decision_id="01M8216CSV000C000000000000",
+            decision_id="01M83XJ8BV001G000000000000",
             shown_before=before,
             keep=keep,
         )
