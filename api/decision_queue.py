@@ -19,7 +19,7 @@ from personalization.ranking.ulid import partition_of
 from personalization.wire import USER_VISITOR
 from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
 
-_LINGER_SECONDS = 0.02
+_LINGER_SECONDS = 0.05
 _BATCH = 8  # compressed, encoded and appended without holding the loop for a millisecond
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
@@ -27,6 +27,8 @@ _WRITTEN = 256
 _PAGES = 10_000
 
 IMPRESSION = "impression"
+
+Batches = dict[TopicPartition, list[Entry]]
 
 _logger = structlog.get_logger(__name__)
 
@@ -92,33 +94,38 @@ class DecisionQueue:
 
     async def run(self) -> None:
         """Append what is queued, until ``stop`` and nothing is left."""
-        while True:
+        while self._queue or not self._stopping.is_set():
             if not self._queue:
-                if self._stopping.is_set():
-                    return
                 self._wake.clear()
                 await self._wake.wait()
-                if not self._stopping.is_set():
-                    # A moment more, so that one write takes what came together.
-                    await asyncio.sleep(_LINGER_SECONDS)
-                continue
-            self._writing = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            try:
-                await self._write(self._writing)
-            except Exception:
-                # One decision that cannot be written must not stop all that come after it.
-                _logger.exception("decisions lost", count=len(self._writing))
-                self._metrics.decisions_dropped.labels("error").inc(len(self._writing))
-            self._writing = []
+            if not self._stopping.is_set():
+                # What comes together is written together: agents fold many events at once for
+                # a fraction of what they cost one by one.
+                await asyncio.sleep(_LINGER_SECONDS)
+            await self._write_queued()
 
     def stop(self) -> None:
         """Let ``run`` return once the queue is empty."""
         self._stopping.set()
         self._wake.set()
 
-    async def _write(self, decisions: Sequence[Decision]) -> None:
+    async def _write_queued(self) -> None:
+        """Append the decisions queued now, a few at a time, then all that they served at once."""
+        served: Batches = {}
+        for _ in range(0, len(self._queue), _BATCH):
+            self._writing = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            try:
+                await self._write(self._writing, served)
+            except Exception:
+                # One decision that cannot be written must not stop all that come after it.
+                _logger.exception("decisions lost", count=len(self._writing))
+                self._metrics.decisions_dropped.labels("error").inc(len(self._writing))
+            self._writing = []
+        await self._append(served)
+
+    async def _write(self, decisions: Sequence[Decision], served: Batches) -> None:
         encoded = await asyncio.to_thread(_encoded, decisions)
-        batches: dict[TopicPartition, list[Entry]] = {}
+        batches: Batches = {}
         for decision, value in zip(decisions, encoded, strict=True):
             if len(value) + len(decision.id) > MAX_DECISION_BYTES:
                 self._metrics.decisions_dropped.labels("too large").inc()
@@ -126,20 +133,20 @@ class DecisionQueue:
             tp = TopicPartition(DECISIONS, partition_of(decision.id))
             entry = Entry(decision.id.encode(), value, decision.at)
             batches.setdefault(tp, []).append(entry)
+            self._written[decision.id] = value
             for event in self._served(decision):
                 key = event.visitor.encode()
                 partition = partition_for(key, self._log.partitions(VISITOR_EVENTS))
                 entry = Entry(key, VISITOR_EVENT.encode(event), decision.at)
-                batches.setdefault(TopicPartition(VISITOR_EVENTS, partition), []).append(entry)
-            self._written[decision.id] = value
+                served.setdefault(TopicPartition(VISITOR_EVENTS, partition), []).append(entry)
         _bound(self._written, _WRITTEN)
         await self._append(batches)
 
-    async def _append(self, batches: dict[TopicPartition, list[Entry]]) -> None:
+    async def _append(self, batches: Batches) -> None:
         """Append, again and again with longer pauses where the log does not take them."""
         pause = _FIRST_RETRY_SECONDS
         while batches:
-            left: dict[TopicPartition, list[Entry]] = {}
+            left: Batches = {}
             try:
                 async with asyncio.timeout(self._append_timeout):
                     await self._log.append(batches)
@@ -169,7 +176,8 @@ class DecisionQueue:
         )
         if not (decision.surface.counts_served and IMPRESSION in self._plan.event_index):
             return [served]
-        seen = structs.replace(served, type=IMPRESSION, items=[self._stamp(i) for i in shown])
+        stamped = [self._stamp(item) for item in shown]
+        seen = structs.replace(served, type=IMPRESSION, items=stamped, id=decision.id)
         return [served, seen]
 
 

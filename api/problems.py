@@ -104,7 +104,8 @@ def _field(message: str) -> tuple[str, str]:
 
 
 def _within(place: str, field: str) -> str:
-    return f"{place}.{field}" if place and field else place or field
+    dot = "." if place and field and not field.startswith("[") else ""
+    return f"{place}{dot}{field}"
 
 
 def _value_before(message: str, body: bytes) -> str:

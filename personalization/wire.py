@@ -131,7 +131,7 @@ class _Check:
 
     def absent(self, line: Line, *fields: str) -> None:
         for field in fields:
-            if getattr(line, field):
+            if getattr(line, field) not in (None, {}):
                 self.add(field, f"does not belong to {line.type!r}")
 
     def done(self) -> None:
@@ -229,7 +229,7 @@ def _catalogue_record(line: Line, now: int) -> CatalogueRecord:
         if field != kind and not (kind == "item" and field == "seller"):
             check.absent(line, field)
     subject = getattr(line, kind)
-    if subject is None:
+    if subject is None and op == "put":
         check.add(kind, f"is required for {line.type!r}")
     attributes_within_bound(line.attributes, check.errors)
     check.done()
