@@ -3,12 +3,12 @@
 =================================  ======  =====================================================
 column                             weight  what it says
 =================================  ======  =====================================================
-item_click_per_impression             0.8  log-odds of a click when seen, smoothed through seller
+item_click_per_impression             0.5  log-odds of a click when seen, smoothed through seller
                                            and category, so that new items start at their parent's
 popularity_1d, popularity_30d        0.1,  what many want: alone at the first request of a new
                                      0.03  shop or visitor
 item_age                            -0.15  what is new gets a little more (log1p of hours)
-session_category, _brand,         4, 0.6,  what this session is after: one click decides
+session_category, _brand,         6, 0.6,  what this session is after: one click decides
 _seller, _tags                   0.2, 0.1
 affinity_category_weight, _brand,    0.4,  what the visitor liked before, by how much and how often
 _seller; affinity_tags              0.15,
@@ -37,11 +37,11 @@ LEAST_RATE = 1e-6
 LOG_ODDS = ("item_click_per_impression",)
 
 WEIGHTS = {
-    "item_click_per_impression": 0.8,
+    "item_click_per_impression": 0.5,
     "popularity_1d": 0.1,
     "popularity_30d": 0.03,
     "item_age": -0.15,
-    "session_category": 4.0,
+    "session_category": 6.0,
     "session_brand": 0.6,
     "session_seller": 0.2,
     "session_tags": 0.1,

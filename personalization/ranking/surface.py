@@ -9,7 +9,7 @@ from personalization.plan import StatePlan
 from personalization.ranking.filters import FilterError, Predicate, compile_predicate
 from personalization.ranking.values import SELLER, attribute_kinds
 
-MIXING = 0.5
+MIXING = 0.3
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
