@@ -1,0 +1,72 @@
+"""Runs recorded decisions again, knowing their records and the model they name: nothing else.
+
+Prints {"records", "different", "flips", "noticed", "foreign"}: how many came out differently, of
+how many damaged copies (one bit of one vector, well packed) that was noticed, and which of the
+packages that read tables or a log were loaded. Usage: rerun_decisions.py FILE
+
+FILE has records as bytes, each after its length (uint32, little-endian).
+"""
+
+import json
+import random
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from personalization.decisions import DECISIONS, Decision, vector_bytes
+from personalization.presets.marketplace import marketplace
+from personalization.ranking.formula import Formula
+from personalization.ranking.replay import replay
+
+FOREIGN = ("agents", "api", "eventlog", "freshet", "tables", "aiohttp", "faust", "rocksdict")
+
+
+def records(data: bytes) -> Iterator[bytes]:
+    """Every record of a file's bytes."""
+    start = 0
+    while start < len(data):
+        (size,) = struct.unpack_from("<I", data, start)
+        yield data[start + 4 : start + 4 + size]
+        start += 4 + size
+
+
+def with_one_bit_flipped(decision: Decision, drawn: random.Random) -> Decision:
+    """A copy in which one bit of one vector is another; it unpacks as well as before."""
+    plain = bytearray(vector_bytes(decision))
+    bit = drawn.randrange(8 * len(plain))
+    plain[bit // 8] ^= 1 << bit % 8
+    return msgspec.structs.replace(decision, vectors=zlib.compress(plain), packed=True)
+
+
+def main(path: str) -> None:
+    """Runs again all records of the file at ``path``."""
+    models = {"formula": Formula(marketplace.columns, marketplace.feature_set_id)}
+    drawn = random.Random(1)
+    count, different, flips, noticed = 0, [], 0, 0
+    for record in records(Path(path).read_bytes()):
+        decision = DECISIONS.decode(record)
+        model = models[decision.model]
+        count += 1
+        mismatch = replay(decision, model)
+        if mismatch is not None:
+            different.append([decision.id, mismatch.part, mismatch.detail])
+        if vector_bytes(decision):
+            flips += 1
+            noticed += replay(with_one_bit_flipped(decision, drawn), model) is not None
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    report = {
+        "records": count,
+        "different": different,
+        "flips": flips,
+        "noticed": noticed,
+        "foreign": sorted(loaded.intersection(FOREIGN)),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
