@@ -72,6 +72,7 @@ async def compact(db: Rdict, partition: Partition, now: int, pause: float) -> in
     partition.notes.compacted_to, partition.notes.kept = end, kept
     batch.put(*partition.stored_notes())
     db.write(batch)
+    partition.forget_recent()
     return dropped + len(expired)
 
 

@@ -227,20 +227,27 @@ class EmbeddedLog:
     ) -> dict[TopicPartition, int]:
         batch = WriteBatch(raw_mode=True)
         lasts: dict[TopicPartition, int] = {}
+        written: list[tuple[Partition, list[Record], int]] = []
         for tp, entries in batches.items():
             partition = self._partitions[tp]
             limit = partition.topic.max_record_bytes
             offset, prefix = partition.next, partition.prefix
+            records: list[Record] = []
+            total = 0
             for key, value, timestamp in entries:
                 size = len(key or b"") + len(value or b"")
                 if size > limit:
                     raise RecordTooLarge(f"a record of {size} bytes is over {tp.topic}'s {limit}")
                 batch.put(record_key(prefix, offset), encode_value(key, value, timestamp))
-                lasts[tp] = offset
+                records.append(Record(offset, timestamp, key, value))
+                total += size
                 offset += 1
+            if records:
+                lasts[tp] = offset - 1
+                written.append((partition, records, total))
         self._commit_batch(batch, lasts)
-        for tp, last in lasts.items():
-            self._partitions[tp].next = last + 1
+        for partition, records, total in written:
+            partition.written(records, total)
         return lasts
 
     def _commit_batch(self, batch: WriteBatch, partitions: Iterable[TopicPartition]) -> None:

@@ -1,5 +1,6 @@
 """One partition of the embedded log: its offsets, its readers, and reading it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from eventlog.embedded.layout import (
 from eventlog.protocol import Record, Topic, TopicPartition
 
 _SLICE_BYTES = 1 << 20
+_RECENT_BYTES = 1 << 16
 
 
 class Watcher(Protocol):
@@ -40,11 +42,28 @@ class Partition:
             msgspec.msgpack.decode(stored, type=PartitionNotes) if stored else PartitionNotes()
         )
         self.end = self.next = max(self.notes.start, self._after_last())
+        # The newest records, without gaps: readers that tail need no database.
+        self._recent: list[Record] = []
+        self._recent_bytes = 0
 
     @property
     def start(self) -> int:
         """The lowest offset that may still be read."""
         return self.notes.start
+
+    def written(self, records: Sequence[Record], size: int) -> None:
+        """``records``, at least one, of ``size`` bytes in all, were written from ``next`` on."""
+        self.next = records[-1].offset + 1
+        if self._recent_bytes + size > _RECENT_BYTES:
+            self.forget_recent()
+        if size <= _RECENT_BYTES:
+            self._recent.extend(records)
+            self._recent_bytes += size
+
+    def forget_recent(self) -> None:
+        """Keep no records in memory: those read next are the database's."""
+        self._recent.clear()
+        self._recent_bytes = 0
 
     def acknowledge(self, end: int) -> None:
         """Let readers see everything below ``end``."""
@@ -61,6 +80,11 @@ class Partition:
         records: list[Record] = []
         if offset >= end:
             return records, offset
+        recent = self._recent
+        if recent and offset >= recent[0].offset and offset >= self.notes.start:
+            first = recent[0].offset
+            stop = min(offset + max_records, end)
+            return recent[offset - first : stop - first], stop
         last = record_key(self.prefix, end - 1)
         cursor = self._db.iter()
         cursor.seek(record_key(self.prefix, max(offset, self.notes.start)))
