@@ -1,6 +1,8 @@
 """A replica's own copy of the rows on disk, with its reading positions.
 
-A cache of the changelogs: whatever is wrong with it, it can be thrown away.
+A cache of the changelogs: whatever is wrong with it, it can be thrown away. So there is no
+write-ahead log: a killed process loses the newest writes, positions with them, and reads them
+again.
 """
 
 import struct
@@ -12,6 +14,7 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from personalization.state.rows import Watermark
 from tables.replicas.watermarks import TablePartition
+from tables.store import without_wal
 from tables.topics import TABLES, WATERMARK
 
 _MEBIBYTE = 1 << 20
@@ -35,7 +38,8 @@ class RowStore:
     def __init__(self, path: Path, identity: bytes) -> None:
         self._path = path
         self._identity = identity
-        self._db = _open(path)
+        self._write_options = without_wal()
+        self._db = self._open()
         if self._db.get(_IDENTITY) != identity:
             self.clear()
 
@@ -43,7 +47,7 @@ class RowStore:
         """Drop everything."""
         self._db.close()
         Rdict.destroy(str(self._path), options=_options())
-        self._db = _open(self._path)
+        self._db = self._open()
         self._db.put(_IDENTITY, self._identity)
 
     def close(self) -> None:
@@ -101,7 +105,13 @@ class RowStore:
         for at, position in positions.items():
             batch.put(_POSITION + _packed(at), position.to_bytes(8, "big"))
         batch.put(_NEWEST, newest_event_at.to_bytes(8, "big"))
-        self._db.write(batch)
+        self._db.write(batch, self._write_options)
+
+    def _open(self) -> Rdict:
+        self._path.mkdir(parents=True, exist_ok=True)
+        db = Rdict(str(self._path), options=_options())
+        db.set_write_options(self._write_options)
+        return db
 
 
 def identity(app_id: str, state_id: str, partitions: int) -> bytes:
@@ -128,11 +138,6 @@ def _scan(db: Rdict, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield key[len(prefix) :], cursor.value()
         cursor.next()
     cursor.status()
-
-
-def _open(path: Path) -> Rdict:
-    path.mkdir(parents=True, exist_ok=True)
-    return Rdict(str(path), options=_options())
 
 
 def _options() -> Options:
