@@ -66,20 +66,23 @@ class Columns:
         self._items = ItemTable(plan, self.texts, items, everything)
         self._item_counters = CounterTable(plan, items)
 
-    def apply_item(self, id: str, row: ItemRow) -> None:
-        """An item's counters and co-visited items."""
+    def apply_item(self, id: str, row: ItemRow) -> bool:
+        """An item's counters and co-visited items. False: a later row is there."""
         slot = self._item(id)
-        if self._item_counters.write(slot, row):
-            slots = [self._item(other) for other in row.covisited.entries]
-            self._items.write_covisited(slot, row.covisited, slots)
+        if not self._item_counters.write(slot, row):
+            return False
+        slots = [self._item(other) for other in row.covisited.entries]
+        self._items.write_covisited(slot, row.covisited, slots)
+        return True
 
-    def apply_seller(self, id: str, row: SellerRow) -> None:
-        """A seller's counters."""
-        self._group_counters.write(self._group("s", id), row)
+    def apply_seller(self, id: str, row: SellerRow) -> bool:
+        """A seller's counters. False: a later row is there."""
+        return self._group_counters.write(self._group("s", id), row)
 
-    def apply_segment(self, key: str, row: SegmentRow) -> None:
-        """A segment's counters; ``key`` is the signal's without ``g:``, as ``category:shoes``."""
-        self._group_counters.write(self._group("g", key), row)
+    def apply_segment(self, key: str, row: SegmentRow) -> bool:
+        """A segment's counters; ``key`` is the signal's without ``g:``, as ``category:shoes``.
+        False: a later row is there."""
+        return self._group_counters.write(self._group("g", key), row)
 
     def apply_catalogue(self, kind: str, id: str, row: CatalogueRow) -> None:
         """The attributes of an item or a seller; users' are not read by rankings."""

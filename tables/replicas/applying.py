@@ -50,10 +50,13 @@ class Applier:
         self._stamps = stamps
         self._watermarks = watermarks
         self._clock = clock
-        self._columns: dict[str, Callable[[str, Any], object]] = {
+        self._counted: dict[str, Callable[[str, Any], bool]] = {
             ITEMS.name: columns.apply_item,
             SELLERS.name: columns.apply_seller,
             SEGMENTS.name: columns.apply_segment,
+        }
+        self._columns: dict[str, Callable[[str, Any], object]] = {
+            **self._counted,
             CATALOGUE_ROWS.name: lambda key, row: columns.apply_catalogue(*split(key), row),
         }
 
@@ -105,11 +108,16 @@ class Applier:
         if value is None:
             rows[table, key] = at.partition, None
             return
+        if self.columnar and table in self._counted:
+            # The columns know the offset of every row in the store: no need to read it.
+            if self._counted[table](key.decode(), ROWS[table].decode(value)):
+                rows[table, key] = at.partition, value
+            return
         held = rows.get((table, key)) or self._store.get(table, key)
         decoded: Any
         if table == VISITORS.name:
             decoded = VISITOR_HEAD.decode(value)
-        elif self.columnar and table in self._columns:
+        elif self.columnar and table == CATALOGUE_ROWS.name:
             decoded = ROWS[table].decode(value)
         else:
             decoded = ROW_HEAD.decode(value)
@@ -119,8 +127,7 @@ class Applier:
         rows[table, key] = at.partition, value
         if table == VISITORS.name:
             self.newest_event_at = max(self.newest_event_at, decoded.last_at)
-        elif self.columnar and table in self._columns:
+        elif self.columnar and table == CATALOGUE_ROWS.name:
             text = key.decode()
             self._columns[table](text, decoded)
-            if table == CATALOGUE_ROWS.name:
-                self._stamps.forget(split(text)[1])
+            self._stamps.forget(split(text)[1])
