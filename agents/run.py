@@ -18,21 +18,33 @@ BATCH_BYTES = 32 * 1024
 comes of more than this would hold the loop for over a millisecond. (Visitor events are not cut
 like this: each changes one row, and larger batches make fewer records of signals.)"""
 
+SIGNALS_LINGER = 0.008
+"""Seconds that signals wait for others: those of many events change the same rows (everything's,
+a category's), and every batch writes a watermark for each table and partition. Only rankings that
+wait for "all" notice it."""
+
 Fold = Callable[[Mapping[int, Sequence[Record]]], Awaitable[FoldedBatch]]
 
 
 async def run(
-    stream: Any, fold: Fold, writer: BatchWriter, slices: Slices, max_bytes: int | None = None
+    stream: Any,
+    fold: Fold,
+    writer: BatchWriter,
+    slices: Slices,
+    *,
+    max_bytes: int | None = None,
+    linger: float = 0.0,
 ) -> None:
     """Fold and write what comes, at most ``max_bytes`` at once, until the worker stops.
 
+    What comes within ``linger`` seconds is taken together.
     A record is acknowledged, and so committed, only after all that follows from it is written.
     Anything that fails here stops the whole app, with the reason in ``app.crash_reason``: Faust
     would restart the agent alone, behind what it has left undone.
     """
     app: faust.App = stream.app
     try:
-        async for events in take_batches(stream, BATCH):
+        async for events in take_batches(stream, BATCH, linger):
             for batch in _cut(events, max_bytes):
                 slices.start()
                 await writer.write(await fold(_by_partition(batch)))

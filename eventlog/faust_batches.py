@@ -7,12 +7,15 @@ from typing import Any
 from faust.types import EventT
 
 
-async def take_batches(stream: Any, max_events: int) -> AsyncIterator[list[EventT[Any]]]:
+async def take_batches(
+    stream: Any, max_events: int, linger: float = 0.0
+) -> AsyncIterator[list[EventT[Any]]]:
     """Whatever waits, at least one event and at most ``max_events``, as soon as there is one.
 
+    Where fewer than ``max_events`` wait by then, others have ``linger`` seconds to join them.
     Unlike ``stream.take_events`` it does not wake a thousand times a second while nothing comes,
-    adds no delay, and acknowledges a batch only when the next one is asked for: not when the
-    agent was cancelled or failed in the middle of it.
+    adds no other delay, and acknowledges a batch only when the next one is asked for: not when
+    the agent was cancelled or failed in the middle of it.
     """
     await stream.maybe_start()
     app, queue = stream.app, aiter(stream.channel).queue
@@ -21,6 +24,8 @@ async def take_batches(stream: Any, max_events: int) -> AsyncIterator[list[Event
             batch = [await queue.get()]
         except StopAsyncIteration:  # how Faust ends a channel
             return
+        if linger and queue.qsize() + 1 < max_events:
+            await asyncio.sleep(linger)
         while len(batch) < max_events:
             if queue.empty():
                 await asyncio.sleep(0)  # a turn for the consumer, which delivers in small slices
