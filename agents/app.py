@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import faust
 
-from agents.run import BATCH_BYTES, run
+from agents.run import BATCH_BYTES, SIGNALS_LINGER, run
 from agents.slices import Slices
 from eventlog.protocol import EventLog
 from personalization.plan import StatePlan
 from tables.batch_fold import fold_catalogue, fold_events, fold_signals
-from tables.rows import StoredRows
+from tables.rows import Rows, StoredRows
 from tables.store import TableStore
 from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
 from tables.windows import Windows
@@ -35,12 +35,14 @@ def make_app(
     plan: StatePlan,
     windows: Windows,
     clock: Callable[[], int],
+    rows: Rows | None = None,
     writer: BatchWriter | None = None,
 ) -> faust.App:
     """An app whose agents fold the entity topics of ``log`` into ``store``.
 
     ``broker`` is ``freshet://`` for the embedded log. All topics must exist. ``clock`` gives ms.
-    The agents read nothing of ``windows`` that is there already.
+    The agents read nothing of ``windows`` that is there already. ``rows`` may keep rows decoded
+    where no other process ever owns a partition of ``store``.
     """
     app: Any = faust.App(
         app_id,
@@ -77,15 +79,18 @@ def make_app(
             extra_topic_configs=_CHANGELOG_CONFIGS,
         )
     writer = writer or BatchWriter(log, store, app_id=app_id, clock=clock)
-    _add_agents(app, store, plan, windows, writer)
+    _add_agents(app, store, plan, windows, rows or StoredRows(store), writer)
     return cast(faust.App, app)
 
 
 def _add_agents(
-    app: faust.App, store: TableStore, plan: StatePlan, windows: Windows, writer: BatchWriter
+    app: faust.App,
+    store: TableStore,
+    plan: StatePlan,
+    windows: Windows,
+    rows: Rows,
+    writer: BatchWriter,
 ) -> None:
-    rows = StoredRows(store)
-
     def topic(name: str) -> Any:
         return app.topic(name, key_type=bytes, value_type=bytes, partitions=store.partitions)
 
@@ -111,7 +116,8 @@ def _add_agents(
             ),
             writer,
             slices,
-            BATCH_BYTES,
+            max_bytes=BATCH_BYTES,
+            linger=SIGNALS_LINGER,
         )
 
     @app.agent(topic(CATALOGUE), name="catalogue")

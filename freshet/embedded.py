@@ -25,11 +25,14 @@ from freshet.surfaces import load_surfaces
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from tables.replicas import Replicas
+from tables.rows import CachedRows
 
 DRAIN_SECONDS = 10.0
 """How long running requests may take once the process is to stop, and then each part of it."""
 
 _PROGRESS_SECONDS = 0.2
+_GC_THRESHOLDS = (20_000, 50, 1_000)  # a full collection holds the loop for tens of ms
+_ROWS_KEPT = 4096  # of each table, decoded: those that change most often
 
 _logger = structlog.get_logger(__name__)
 
@@ -94,6 +97,7 @@ async def serve(
             return
         gc.collect()
         gc.freeze()  # what is there now stays: no collection need look at it again
+        gc.set_threshold(*_GC_THRESHOLDS)
         readiness.set_ready()
         ready()
         _logger.info(
@@ -135,7 +139,7 @@ def _api(
 
 
 def _agents(state: State) -> faust.App:
-    app = make_agents(
+    return make_agents(
         app_id=APP_ID,
         broker="freshet://",
         log=state.log,
@@ -143,9 +147,8 @@ def _agents(state: State) -> faust.App:
         plan=state.plan,
         windows=state.windows,
         clock=now_ms,
+        rows=CachedRows(state.store, _ROWS_KEPT),
     )
-    app.conf.datadir = state.folder / "faust"  # Faust wants a folder, and leaves it empty
-    return app
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
