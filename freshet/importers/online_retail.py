@@ -8,13 +8,12 @@ Source: UCI Machine Learning Repository, "Online Retail" (D. Chen, 2015), CC BY 
 """
 
 import csv
-import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from freshet.importers.source import Read, SourceError, content_of, open_plain
+from freshet.importers.source import Read, SourceError, content_of, open_text
 from personalization.events import Attribute
 from personalization.wire import Line
 
@@ -39,16 +38,16 @@ class OnlineRetail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with open_plain(path) as file:
-            head = next(csv.reader([file.readline().decode("utf-8", "replace")]), [])
+        with open_text(path) as file:
+            head = next(csv.reader(file), [])
         if tuple(head) != COLUMNS:
             raise SourceError(f"{path} is not Online Retail: its columns are {', '.join(head)}")
         self.digest, self.size = content_of(path)
 
     def __iter__(self) -> Iterator[Read]:
         listed: set[str] = set()
-        with open_plain(self._path) as file:
-            rows = csv.reader(io.TextIOWrapper(file, "utf-8", errors="replace", newline=""))
+        with open_text(self._path) as file:
+            rows = csv.reader(file)
             next(rows)
             for number, row in enumerate(rows, start=2):
                 yield self._read(number, row, listed)

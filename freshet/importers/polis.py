@@ -8,12 +8,11 @@ Source: Polis (compdemocracy.org), CC BY 4.0, The Computational Democracy Projec
 """
 
 import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from freshet.importers.source import Read, SourceError, content_of, open_plain
+from freshet.importers.source import Read, SourceError, content_of, open_text
 from personalization.wire import Line
 
 COMMENTS, VOTES = ".comments.csv", ".votes.csv"
@@ -113,5 +112,5 @@ def _conversation(file: Path) -> Conversation:
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
-    with open_plain(file) as opened:
-        yield from csv.DictReader(io.TextIOWrapper(opened, "utf-8", newline=""))
+    with open_text(file) as opened:
+        yield from csv.DictReader(opened)

@@ -70,9 +70,10 @@ async def run(
     report(done.lines, source.size)
     batch = await asyncio.to_thread(_next, reads, sink.batch)
     while batch:
-        sending = asyncio.create_task(sink.send([line for read in batch for line in read.lines]))
-        following = await asyncio.to_thread(_next, reads, sink.batch)
-        refused, token = await sending
+        (refused, token), following = await asyncio.gather(
+            sink.send([line for read in batch for line in read.lines]),
+            asyncio.to_thread(_next, reads, sink.batch),
+        )
         done.taken += _count(batch, refused, skipped)
         done.lines += len(batch)
         done.skipped = dict(skipped)

@@ -1,6 +1,7 @@
 """What an importer makes of its input, and the names that its events get."""
 
 import gzip
+import io
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -54,6 +55,11 @@ def open_plain(path: Path) -> IO[bytes]:
         return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def open_text(path: Path) -> IO[str]:
+    """The same as text: UTF-8, with a mark for what is not, line ends as they are."""
+    return io.TextIOWrapper(open_plain(path), "utf-8", errors="replace", newline="")
 
 
 def content_of(*paths: Path) -> Content:
