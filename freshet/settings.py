@@ -24,7 +24,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8400
     data: Path = Path("freshet-data")
-    partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
     sync: bool = False
     api_keys: tuple[str, ...] = ()
     spec: str = "personalization.presets.marketplace:marketplace"
