@@ -26,7 +26,7 @@ from personalization.wire import FieldError, Rejected
 MAX_DEPTH = 8
 MAX_NODES = 200
 MAX_CHOICES = 1000
-MAX_NUMBER = 1e300
+MAX_NUMBER = 1e18  # decisions record requests: integers over 64 bits could not be
 
 Mask = Callable[[Values], Bool]
 

@@ -54,6 +54,12 @@ def fields(problem: dict[str, Any]) -> list[str]:
         ("/v1/rank", b'{"candidates": [{"item": "i1", "features": {"s": NaN}}]}', 400, "s"),
         ("/v1/rank", b'{"filters": {"colour": {"eq": 1}}}', 422, "filters.colour"),
         ("/v1/rank", b'{"filters": {"price": {"lte": "x"}}}', 422, "filters.price.lte"),
+        (
+            "/v1/rank",
+            b'{"filters": {"price": {"lte": 1%s}}}' % (b"0" * 30),
+            422,
+            "filters.price.lte",
+        ),
         ("/v1/rank", b'{"context": {"utc_offset": 1e6}}', 422, "context.utc_offset"),
         ("/v1/rank", b'{"filters": ' + b'{"not":[' * 50_000, 400, None),
         ("/v1/identify", b'{"visitor": "v1"}', 422, "user"),

@@ -333,3 +333,33 @@ async def test_a_stop_writes_what_is_queued(tmp_path: Path) -> None:
     finally:
         log.close()
     assert found == {answer["decision"] for answer in answers}
+
+
+async def test_a_decision_that_cannot_be_recorded_stops_no_other(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted; those after it are written."""
+
+    def fail_once(decision: Decision) -> Decision:
+        monkeypatch.undo()
+        raise ValueError("not now")
+
+    monkeypatch.setattr("api.decision_queue.pack", fail_once)
+    for _ in range(3):
+        await stack.ok("POST", "/v1/rank", {"candidates": ["i1"]})
+    found = await written(stack, 2)
+    assert [decision.sequence for decision in found] == [1, 2]
+    metrics = await (await stack.call("GET", "/metrics")).text()
+    assert 'freshet_decisions_dropped_total{reason="error"} 1.0' in metrics
+
+
+async def test_a_large_decision_is_compressed_elsewhere_and_reads_the_same(stack: Stack) -> None:
+    """2,000 candidates: their record is written, opens, and runs again to the same bits."""
+    await shop(stack)
+    request = {"visitor": "v1", "candidates": [f"i{n}" for n in range(2000)], "limit": 500}
+    answer = await stack.ok("POST", "/v1/rank", request)
+    [decision] = [d for d in await written(stack, 2) if d.id == answer["decision"]]
+    assert replay(decision, FORMULA) is None
+    opened = await stack.ok("GET", f"/v1/decisions/{answer['decision']}")
+    assert len(opened["candidates"]) == 2000
+    assert opened["shown"] == items_of(answer)
