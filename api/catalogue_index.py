@@ -9,8 +9,8 @@ import structlog
 from personalization.candidates.index import CatalogueIndex, build_index, empty_index
 from personalization.columns import Columns
 
-_PAUSE_SECONDS = 0.5
-_SHARE = 4  # pauses are at least this many times as long as the making
+_PAUSE_SECONDS = 1.0
+_SHARE = 20  # pauses are at least this many times as long as the making, which slows rankings
 
 _logger = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ class IndexKeeper:
         self._clock = clock
 
     async def run(self) -> None:
-        """Make the index about twice a second, until cancelled."""
+        """Make the index about once a second, until cancelled. New items need not wait for it."""
         while True:
             began = perf_counter()
             try:
