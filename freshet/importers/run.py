@@ -55,9 +55,9 @@ async def run(
 ) -> Summary:
     """Send ``source`` to ``sink`` from ``checkpoint`` on.
 
-    ``report`` is told lines done, of about how many. One batch is under way at a time while the
-    next is read, so the events of a visitor stay in order. Raises ``ImportStopped``,
-    ``SourceError`` or ``CheckpointError``.
+    ``report`` is told lines done, of about how many, and last of how many there were. One batch
+    is under way at a time while the next is read, so the events of a visitor stay in order.
+    Raises ``ImportStopped``, ``SourceError`` or ``CheckpointError``.
     """
     start = time.monotonic()
     done = checkpoint.load()
@@ -81,6 +81,7 @@ async def run(
         checkpoint.save(done)
         report(done.lines, source.size)
         batch = following
+    report(done.lines, done.lines)
     seconds = time.monotonic() - start
     return Summary(
         lines=done.lines,

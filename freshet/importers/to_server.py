@@ -14,10 +14,13 @@ from personalization.wire import FieldError, Line
 GIVE_UP_SECONDS = 120.0
 """How long a server that does not answer is asked again; it may be restarting."""
 
+RESUME_SECONDS = 15.0
+"""How long a server that answers may take to know what was imported before."""
+
 _REQUEST_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
-_BODY_BYTES = 2 << 20
+_BODY_BYTES = 1 << 20
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -47,10 +50,18 @@ class ToServer:
 
     batch = 1_000
 
-    def __init__(self, url: str, api_key: str | None, *, give_up: float = GIVE_UP_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        give_up: float = GIVE_UP_SECONDS,
+        resume_within: float = RESUME_SECONDS,
+    ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"X-API-Key": api_key} if api_key else {}
         self._give_up = give_up
+        self._resume_within = resume_within
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -71,6 +82,7 @@ class ToServer:
         if token is not None:
             await self._caught_up(
                 token,
+                self._resume_within,
                 "the server does not have what was imported before; is it another one, or was "
                 "its data deleted? --restart imports everything again",
             )
@@ -86,16 +98,18 @@ class ToServer:
         if len(reasons) != len(lines):
             raise ImportStopped(f"{len(reasons)} results came back for {len(lines)} events")
         if token is not None:
-            await self._caught_up(token, "the server takes events but does not fold them")
+            await self._caught_up(
+                token, self._give_up, "the server takes events but does not fold them"
+            )
         return reasons, token
 
-    async def _caught_up(self, token: str, why_not: str) -> None:
+    async def _caught_up(self, token: str, within: float, why_not: str) -> None:
         """Wait until the tables know all that ``token`` stands for."""
         request = msgspec.json.encode(
             {"candidates": ["-"], "limit": 1, "token": token, "wait": "all"}
         )
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._give_up
+        deadline = loop.time() + within
         while loop.time() < deadline:
             ranking = await self._post("/v1/rank", request, "application/json", _Ranking)
             if ranking.freshness.caught_up:
@@ -118,7 +132,7 @@ class ToServer:
                 problem = f"{response.status}: {answer[:500].decode('utf-8', 'replace')}"
                 if response.status not in _TRY_AGAIN:
                     raise ImportStopped(f"the server refused {path} with {problem}")
-            except aiohttp.InvalidURL as error:
+            except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
                 raise ImportStopped(f"{self._url!r} is not a server's URL") from error
             except (aiohttp.ClientError, TimeoutError) as error:
                 problem = str(error) or type(error).__name__

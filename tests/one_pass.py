@@ -1,0 +1,141 @@
+"""What tables must hold: one clean pass of the pure folds over a log's topics."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from eventlog.embedded import EmbeddedLog
+from eventlog.partitioner import partition_for
+from eventlog.protocol import Record, TopicPartition
+from personalization.duplicates import DuplicateWindow
+from personalization.events import Signal
+from personalization.folding import STATS_TABLES, CatalogueFold, StatsFold, VisitorsFold
+from personalization.plan import StatePlan
+from personalization.state.rows import Watermark
+from tables.store import TableStore
+from tables.topics import (
+    CATALOGUE,
+    CATALOGUE_RECORD,
+    CATALOGUE_ROWS,
+    ROWS,
+    SIGNAL_BATCH,
+    SIGNALS,
+    TABLES,
+    VISITOR_EVENT,
+    VISITOR_EVENTS,
+    VISITORS,
+    WATERMARK,
+    WATERMARK_KEY,
+)
+
+Tables = dict[tuple[str, int], dict[bytes, bytes]]
+"""Encoded rows by (table, partition) and key; the watermark row among them."""
+
+
+def tables_of(store: TableStore) -> Tables:
+    """Every row and watermark of ``store``."""
+    tables: Tables = {}
+    for table in TABLES:
+        for partition in range(store.partitions):
+            rows = dict(store.iterate(table.name, partition))
+            watermark = store.get(table.name, partition, WATERMARK_KEY)
+            if watermark is not None:
+                rows[WATERMARK_KEY] = watermark
+            if rows:
+                tables[table.name, partition] = rows
+    return tables
+
+
+def one_pass(log: EmbeddedLog, plan: StatePlan) -> Tables:
+    """Each partition of each topic folded from its first record to its last, all at once.
+
+    On the way it holds the signals that are in the log against those the events mean.
+    """
+    tables: Tables = {}
+    meant: dict[tuple[int, int], list[Signal]] = defaultdict(list)
+    partitions = log.partitions(VISITOR_EVENTS)
+    for partition in range(partitions):
+        _visitors(log, plan, partition, tables, meant)
+        _catalogue(log, partition, tables)
+    for partition in range(partitions):
+        _stats(log, plan, partition, tables, meant)
+    assert not any(meant.values()), "events whose signals are not in the log"
+    return tables
+
+
+def _visitors(
+    log: EmbeddedLog,
+    plan: StatePlan,
+    partition: int,
+    tables: Tables,
+    meant: dict[tuple[int, int], list[Signal]],
+) -> None:
+    partitions = log.partitions(VISITOR_EVENTS)
+    fold = VisitorsFold(
+        plan,
+        partition,
+        Watermark(),
+        lambda visitor: None,
+        DuplicateWindow(),
+        lambda key: partition_for(key.encode(), partitions),
+    )
+    last = -1
+    for record in records(log, VISITOR_EVENTS, partition):
+        fold.add(record.offset, VISITOR_EVENT.decode(record.value or b""))
+        last = record.offset
+    folded = fold.finish()
+    if last >= 0:
+        _keep(tables, VISITORS.name, partition, folded.rows, folded.watermark)
+    for target, batch in folded.signals:
+        meant[partition, target] += batch.entries
+
+
+def _stats(
+    log: EmbeddedLog,
+    plan: StatePlan,
+    partition: int,
+    tables: Tables,
+    meant: dict[tuple[int, int], list[Signal]],
+) -> None:
+    fold = StatsFold(plan, {table: Watermark() for table in STATS_TABLES}, lambda table, id: None)
+    taken: dict[int, int] = {}
+    last = -1
+    for record in records(log, SIGNALS, partition):
+        batch = SIGNAL_BATCH.decode(record.value or b"")
+        fold.add(record.offset, batch)
+        new = [signal for signal in batch.entries if signal.offset > taken.get(batch.source, -1)]
+        expected = meant[batch.source, partition]
+        assert new == expected[: len(new)], "signals that the events do not mean"
+        del expected[: len(new)]
+        taken[batch.source] = max(taken.get(batch.source, -1), batch.last)
+        last = record.offset
+    folded = fold.finish()
+    if last >= 0:
+        for table, rows in folded.rows.items():
+            _keep(tables, table, partition, rows, folded.watermarks[table])
+
+
+def _catalogue(log: EmbeddedLog, partition: int, tables: Tables) -> None:
+    fold = CatalogueFold(Watermark(), lambda key: None)
+    last = -1
+    for record in records(log, CATALOGUE, partition):
+        fold.add(record.offset, CATALOGUE_RECORD.decode(record.value or b""))
+        last = record.offset
+    folded = fold.finish()
+    if last >= 0:
+        _keep(tables, CATALOGUE_ROWS.name, partition, folded.rows, folded.watermark)
+
+
+def _keep(
+    tables: Tables, table: str, partition: int, rows: Mapping[str, object], watermark: Watermark
+) -> None:
+    encoded = {id.encode(): ROWS[table].encode(row) for id, row in rows.items()}
+    tables[table, partition] = {**encoded, WATERMARK_KEY: WATERMARK.encode(watermark)}
+
+
+def records(log: EmbeddedLog, topic: str, partition: int) -> Iterator[Record]:
+    """Every record of a partition."""
+    tp = TopicPartition(topic, partition)
+    offset = log.start_offset(tp)
+    while batch := log.read(tp, offset, 10_000):
+        yield from batch
+        offset = batch[-1].offset + 1
