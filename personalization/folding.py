@@ -9,7 +9,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from personalization.duplicates import DuplicateWindow
-from personalization.events import CatalogueRecord, Signal, SignalBatch, StampedEvent
+from personalization.events import (
+    SERVED,
+    CatalogueRecord,
+    Signal,
+    SignalBatch,
+    StampedEvent,
+)
 from personalization.plan import StatePlan
 from personalization.signals import signals_of
 from personalization.state.catalogue import fold_catalogue
@@ -107,7 +113,8 @@ class VisitorsFold:
             repeated = self._duplicates.seen(event.id, offset)
         if offset <= self._offset:
             return
-        if not repeated:
+        # What was served changes no row: rewriting one for it would cost as much as a click.
+        if not repeated and event.type != SERVED:
             try:
                 self._fold(offset, event)
             except FoldError:

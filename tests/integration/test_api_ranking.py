@@ -74,6 +74,15 @@ async def written(stack: Stack, count: int) -> list[Decision]:
     return decisions_in(stack.log)
 
 
+async def logged(stack: Stack, kind: str, count: int) -> None:
+    """Wait for ``count`` events of ``kind``: what was served follows the decisions."""
+
+    async def all_there() -> bool:
+        return len(events_in(stack.log, kind)) >= count
+
+    await eventually(all_there)
+
+
 async def test_items_are_found_without_candidates(stack: Stack) -> None:
     """The surface's sources find what is in stock; an item listed a moment ago is among it."""
     await shop(stack)
@@ -185,6 +194,7 @@ async def test_what_was_served_is_an_event_that_does_not_count(stack: Stack) -> 
     await stack.ok("POST", "/v1/rank", {"user": "u1", "limit": 5})
     await stack.ok("POST", "/v1/rank", {"limit": 5})
     await written(stack, 4)
+    await logged(stack, "served", 2)
     served = {event.visitor: event for event in events_in(stack.log, "served")}
     assert served.keys() == {"v1", "user:u1"}
     assert served["v1"].decision == answer["decision"]
@@ -198,7 +208,7 @@ async def test_a_surface_may_count_what_it_serves(tmp_path: Path) -> None:
     async with running(tmp_path, surfaces=(surface,)) as stack:
         await shop(stack)
         answer = await stack.ok("POST", "/v1/rank", {"visitor": "v1", "surface": "feed"})
-        await written(stack, 2)
+        await logged(stack, "impression", 1)
         [impression] = events_in(stack.log, "impression")
         assert [stamp.item for stamp in impression.items] == items_of(answer)
         assert all(stamp.seller for stamp in impression.items)
