@@ -33,8 +33,12 @@ def check_bind(host: str, keys: Sequence[str]) -> None:
 
     >>> check_bind("127.0.0.1", ())
     >>> check_bind("0.0.0.0", ("a-key",))
+    >>> check_bind("0.0.0.0", ("",))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    api.settings.BindRefused: 0.0.0.0 can be reached from elsewhere: set API keys, or ...
     """
-    if not keys and not _is_loopback(host):
+    if not any(key.strip() for key in keys) and not _is_loopback(host):
         raise BindRefused(
             f"{host} can be reached from elsewhere: set API keys, or bind to 127.0.0.1"
         )

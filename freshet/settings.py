@@ -3,6 +3,7 @@
 The first that says something wins, in that order. docs/settings.md explains every one.
 """
 
+import difflib
 import importlib
 import sys
 import tomllib
@@ -79,6 +80,13 @@ def load(
     except ValueError as error:
         origin = origins["decisions_retention"]
         raise SettingsError(f"decisions_retention ({origin}): {error}") from error
+    for key in settings.api_keys:
+        # Never the key itself in the message: messages go to logs.
+        if not key or not key.isprintable() or any(map(str.isspace, key)):
+            raise SettingsError(
+                f"api_keys ({origins['api_keys']}): a key is empty, or has a space or a control"
+                " character"
+            )
     return Loaded(settings, origins)
 
 
@@ -105,6 +113,11 @@ def import_attribute(path: str, kind: type | tuple[type, ...], setting: str) -> 
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    for variable in environ:
+        if variable.startswith(PREFIX) and variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1, cutoff=0.0)
+            raise SettingsError(f"no setting is called {variable}; the nearest is {near[0]}")
     set_ = {}
     for field in msgspec.structs.fields(Settings):
         variable = PREFIX + field.name.upper()
@@ -112,7 +125,7 @@ def _variables(environ: Mapping[str, str]) -> dict[str, tuple[str, object]]:
         if text:
             value: object = text
             if field.name == "api_keys":
-                value = [key.strip() for key in text.split(",") if key.strip()]
+                value = text.replace(",", " ").split()
             set_[field.name] = (variable, value)
     return set_
 
@@ -138,6 +151,9 @@ def _converted(name: str, value: object, kind: Any, origin: str) -> object:
         # Variables are texts: "true" and "8400" are as good as true and 8400.
         return msgspec.convert(value, kind, strict=not origin.startswith(PREFIX), dec_hook=_path)
     except msgspec.ValidationError as error:
+        if kind is bool:
+            reason = f"{value!r} is neither true nor false"
+            raise SettingsError(f"{name} ({origin}): {reason}") from error
         raise SettingsError(f"{name} ({origin}): {error}") from error
 
 

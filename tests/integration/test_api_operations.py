@@ -37,6 +37,13 @@ async def test_keys_are_needed_where_there_are_any(tmp_path: Path) -> None:
         assert described["paths"]["/v1/rank"]["post"]["security"]
 
 
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"Authorization": "Bearer "}])
+async def test_no_key_is_never_a_key(tmp_path: Path, headers: dict[str, str]) -> None:
+    """Even where an empty one got into the settings, nothing matches it."""
+    async with running(tmp_path, settings=ApiSettings(api_keys=("", KEY))) as stack:
+        await stack.problem(401, "POST", "/v1/rank", {}, headers=headers)
+
+
 async def test_until_everything_is_recovered_requests_are_turned_away(tmp_path: Path) -> None:
     """503 with how far it is; then 200; and before a stop not ready, but still served."""
     async with running(tmp_path, ready=False) as stack:

@@ -1,5 +1,6 @@
 """Settings: where they come from, and that people can find out what they do."""
 
+import json
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert list(rows) == list(Settings.__struct_fields__)
     for field in msgspec.structs.fields(Settings):
         default = field.default
-        shown = "none" if default in (None, ()) else f"`{str(default)}`"
+        shown = "none" if default in (None, ()) else f"`{default!s}`"
         assert rows[field.name] == (shown.lower() if isinstance(default, bool) else shown)
 
 
@@ -48,13 +49,13 @@ def test_variables_are_texts() -> None:
             "FRESHET_PORT": "9000",
             "FRESHET_SYNC": "true",
             "FRESHET_DATA": "~/data",
-            "FRESHET_API_KEYS": "one, two,",
+            "FRESHET_API_KEYS": "one, two,\nthree\tfour\n",
             "FRESHET_HOST": "",
         },
     ).settings
     assert (settings.port, settings.sync) == (9000, True)
     assert settings.data == Path.home() / "data"
-    assert settings.api_keys == ("one", "two")
+    assert settings.api_keys == ("one", "two", "three", "four")
     assert settings.host == "127.0.0.1"
 
 
@@ -71,7 +72,7 @@ def test_an_unknown_name_in_the_file_is_an_error_that_names_it() -> None:
         ("port", "many", r"port \(FRESHET_PORT\)"),
         ("port", "70000", r"port \(FRESHET_PORT\)"),
         ("partitions", "0", r"partitions \(FRESHET_PARTITIONS\)"),
-        ("sync", "perhaps", r"sync \(FRESHET_SYNC\)"),
+        ("sync", "perhaps", r"sync \(FRESHET_SYNC\): 'perhaps' is neither true nor false"),
         ("log_level", "loud", r"log_level \(FRESHET_LOG_LEVEL\)"),
         ("decisions_retention", "1 month", r"decisions_retention \(FRESHET_DECISIONS_RETENTION\)"),
     ],
@@ -90,6 +91,28 @@ def test_a_wrong_file_is_refused(text: str) -> None:
     Path("freshet.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"freshet\.toml"):
         load({}, {})
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a\tb", "key\n", "a\x00b", "a\x85b", "a\u00a0b"])
+def test_a_key_that_nobody_could_keep_secret_or_send_is_refused(key: str) -> None:
+    """An empty key would let everyone in; the message names the setting, never the key."""
+    Path("freshet.toml").write_text(f"api_keys = {json.dumps(['a-good-key', key])}\n")
+    with pytest.raises(
+        SettingsError, match=r"^api_keys \(freshet\.toml\): a key is empty"
+    ) as caught:
+        load({}, {})
+    assert "a-good-key" not in str(caught.value)
+
+
+def test_a_variable_of_blanks_is_no_key() -> None:
+    """It sets nothing, so that an address others can reach is still refused."""
+    assert load({}, {"FRESHET_API_KEYS": " ,\n, "}).settings.api_keys == ()
+
+
+def test_an_unknown_variable_is_an_error_with_the_nearest_name() -> None:
+    """A misspelt variable is not silently left out either."""
+    with pytest.raises(SettingsError, match=r"called FRESHET_API_KEY; .* FRESHET_API_KEYS"):
+        load({}, {"FRESHET_API_KEY": "secret", "FRESH": "x"})
 
 
 def test_a_file_that_is_named_must_be_there() -> None:
