@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 SOON = 60.0
-KILLED = Path(__file__).parent / "integration" / "killed_server.py"
 FRESHET = (sys.executable, "-m", "freshet")
+KILLED = (sys.executable, str(Path(__file__).parent / "integration" / "killed_freshet.py"))
 
 
 def clean_environ() -> dict[str, str]:
@@ -38,11 +38,10 @@ class Server:
         self, data: Path, log: Path, *, port: int = 0, kill: tuple[str, int] | None = None
     ) -> None:
         self.log = log
-        start = FRESHET if kill is None else (sys.executable, str(KILLED), kill[0], str(kill[1]))
-        serve = () if kill is not None else ("serve",)
+        start = FRESHET if kill is None else (*KILLED, kill[0], str(kill[1]))
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*start, *serve, "--data", str(data), "--port", str(port)],
+                [*start, "serve", "--data", str(data), "--port", str(port)],
                 cwd=data.parent,
                 env=clean_environ(),
                 stdout=subprocess.PIPE,

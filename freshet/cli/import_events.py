@@ -115,10 +115,12 @@ async def _to_server(
 async def _to_data(
     source: "Source", settings: "Settings", checkpoint: "Checkpoint", bars: "Bars"
 ) -> "Summary":
+    from freshet.garbage import look_rarely
     from freshet.importers.run import run
     from freshet.importers.to_data import ToData
     from freshet.state import State
 
+    look_rarely()
     state = await State.open(settings)
     try:
         await state.recover(bars.report)

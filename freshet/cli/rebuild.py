@@ -45,8 +45,10 @@ def command(
 
 
 async def _rebuild(settings: "Settings", bars: "Bars") -> int:
+    from freshet.garbage import look_rarely
     from freshet.state import State, drop_tables
 
+    look_rarely()
     await drop_tables(settings)
     state = await State.open(settings)
     try:

@@ -9,7 +9,8 @@ import json
 import sys
 from collections import Counter
 
-NOT_GOODS = set("POST,D,M,m,BANK CHARGES,AMAZONFEE,DOT,CRUK,S,PADS,C2,B".split(","))
+NOT_GOODS = {"POST", "D", "M", "m", "AMAZONFEE", "DOT", "CRUK", "S", "PADS", "C2", "B"}
+NOT_GOODS.add("BANK CHARGES")
 
 items: Counter[str] = Counter()
 visitors: Counter[str] = Counter()

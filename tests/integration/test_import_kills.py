@@ -21,29 +21,24 @@ from tables.store import TableStore
 from tables.topics import ITEMS, ROWS, VISITORS, WATERMARK_KEY
 from tests.baskets import some_retail
 from tests.one_pass import Tables, one_pass, tables_of
-from tests.processes import FRESHET, Server, clean_environ, free_port
+from tests.processes import FRESHET, KILLED, Server, clean_environ, free_port
 
 STEPS = ("events", "folded", "signals", "changelog", "tables", "committed")
 """In the order in which they come; a kill after each is a kill between each pair."""
 
-# So that there are enough of them for every kill.
-SMALL_BATCHES = (
-    sys.executable,
-    "-c",
-    "from freshet.importers.to_server import ToServer; ToServer.batch = 100;"
-    "from freshet.cli import main; main()",
-)
 PLAIN_COUNTS = Path(__file__).parent / "plain_counts.py"
 PURCHASE = marketplace.plan.event_index["purchase"]
 
 
-def kill_plan(seed: int, kills: int, most: int) -> list[tuple[str, int]]:
+def kill_plan(
+    seed: int, kills: int, most: int, steps: Sequence[str] = STEPS
+) -> list[tuple[str, int]]:
     """Every step in turn, each at a drawn one of its first ``most`` times."""
     drawn = random.Random(seed)
-    steps = [STEPS[number % len(STEPS)] for number in range(kills)]
-    drawn.shuffle(steps)
+    chosen = [steps[number % len(steps)] for number in range(kills)]
+    drawn.shuffle(chosen)
     # The first commit is made at the start: the agents' own come after it, once a second.
-    return [(step, 2 if step == "committed" else drawn.randint(1, most)) for step in steps]
+    return [(step, 2 if step == "committed" else drawn.randint(1, most)) for step in chosen]
 
 
 class Importer:
@@ -95,7 +90,7 @@ def import_with_kills(
 ) -> dict[str, object]:
     """Import ``source`` with a server that dies as ``kills`` say, and an importer that may too."""
     data, port, log = folder / "data", free_port(), folder / "server.log"
-    importer = Importer(source, f"http://127.0.0.1:{port}", folder, SMALL_BATCHES)
+    importer = Importer(source, f"http://127.0.0.1:{port}", folder, (*KILLED, "never", "1"))
     server: Server | None = None
     try:
         for kill, importer_too in zip(kills, importer_dies, strict=True):
@@ -164,6 +159,29 @@ def test_kills_between_all_steps_count_every_line_once(tmp_path: Path) -> None:
     summary = import_with_kills(source, tmp_path, kills, importer_dies, patience=60)
     assert summary["lines"] == 7_000
     check(source, tmp_path / "data")
+
+
+def test_a_bulk_import_killed_between_all_steps_counts_every_line_once(tmp_path: Path) -> None:
+    """``--data``: killed after each step, and resumed; no server is needed for that."""
+    source, data = tmp_path / "retail.csv.gz", tmp_path / "data"
+    some_retail(source, lines=5_000, seed=6)
+    command = ("import", "online-retail", str(source), "--data", str(data), "--json")
+    # Of commits there is one before the first line, and one after the last.
+    for step, k in [*kill_plan(seed=12, kills=5, most=2, steps=STEPS[:-1]), ("committed", 2)]:
+        killed = subprocess.run(
+            [*KILLED, step, str(k), *command], cwd=tmp_path, env=clean_environ(), timeout=60
+        )
+        assert killed.returncode == -signal.SIGKILL, step
+    ended = subprocess.run(
+        [*FRESHET, *command],
+        cwd=tmp_path,
+        env=clean_environ(),
+        timeout=60,
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads(ended.stdout)["lines"] == 5_000
+    check(source, data)
 
 
 def slice_of(whole: Path, lines: int, to: Path) -> None:

@@ -1,8 +1,9 @@
-"""``freshet serve`` that kills itself: right after a step of the write order, for the k-th time.
+"""``freshet`` that kills itself: right after a step of the write order, for the k-th time.
 
-Usage: killed_server.py STEP K [options of freshet serve]. Steps, in the order they come:
-``events`` (a client's events are in the log, and it has no answer yet), ``folded`` (a batch is
-about to be written), ``signals``, ``changelog``, ``tables``, ``committed``.
+Usage: killed_freshet.py STEP K COMMAND [options]. Batches of imports are small. Steps, in the
+order they come: ``events`` (events are in the log, and whoever sent them does not know),
+``folded`` (a batch is about to be written), ``signals``, ``changelog``, ``tables``,
+``committed``; or ``never``.
 """
 
 import os
@@ -14,6 +15,8 @@ from typing import Any
 from eventlog.embedded import EmbeddedLog
 from eventlog.protocol import Entry, TopicPartition
 from freshet.cli import main
+from freshet.importers.to_data import ToData
+from freshet.importers.to_server import ToServer
 from tables.store import PartitionWrite, TableStore
 from tables.topics import SIGNALS, VISITOR_EVENTS
 from tables.writer import BatchWriter, FoldedBatch
@@ -71,4 +74,5 @@ patched: list[tuple[type, str, Callable[..., Any]]] = [
 for owner, name, function in patched:
     setattr(owner, name, function)
 
-main(["serve", *sys.argv[3:]], prog_name="freshet")
+ToServer.batch, ToData.batch = 100, 500
+main(sys.argv[3:], prog_name="freshet")
