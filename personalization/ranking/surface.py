@@ -11,6 +11,8 @@ from personalization.ranking.values import SELLER, attribute_kinds
 
 MIXING = 0.3
 
+_ACTIONS_OF = {"amount": ("boost", "bury"), "position": ("pin",)}
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -96,7 +98,21 @@ class SurfaceError(ValueError):
 
 
 def check_surface(surface: Surface, plan: StatePlan) -> None:
-    """Raises ``SurfaceError`` where ``surface`` asks for what ``plan`` does not declare."""
+    """Raises ``SurfaceError`` where ``surface`` has values that cannot be, or asks for what
+    ``plan`` does not declare."""
+    try:
+        # Only what msgspec decodes has been validated, and surfaces are made in Python.
+        msgspec.convert(msgspec.to_builtins(surface), Surface)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise SurfaceError(f"surface {surface.name!r}: {_in_words(error)}") from error
+    for rule in surface.rules:
+        for part, actions in _ACTIONS_OF.items():
+            default = next(f.default for f in msgspec.structs.fields(Rule) if f.name == part)
+            if rule.action not in actions and getattr(rule, part) != default:
+                raise SurfaceError(
+                    f"surface {surface.name!r}: rules.{rule.name}.{part} is for "
+                    f"{' and '.join(actions)}, not for {rule.action}"
+                )
     try:
         compile_rules(surface.rules, attribute_kinds(plan))
     except FilterError as error:
@@ -118,6 +134,12 @@ def check_surface(surface: Surface, plan: StatePlan) -> None:
     for event in () if surface.seen is None else surface.seen.events:
         if event not in kept:
             raise SurfaceError(f"surface {surface.name!r}: seen.events: {event} is none of {kept}")
+
+
+def _in_words(error: Exception) -> str:
+    """msgspec's "why - at `$.where`" as "where: why"."""
+    why, _, where = str(error).partition(" - at `$.")
+    return f"{where.rstrip('`')}: {why}" if where else why
 
 
 def compile_rules(rules: tuple[Rule, ...], kinds: dict[str, str]) -> list[tuple[Rule, Predicate]]:

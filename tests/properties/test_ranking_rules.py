@@ -145,7 +145,13 @@ def random_surface(rng: np.random.Generator) -> Surface:
     positions = rng.permutation(8) + 1
     actions = rng.choice(["exclude", "boost", "bury", "pin"], int(rng.integers(0, 5))).tolist()
     rules = tuple(
-        Rule(f"r{n}", action, random_predicate(rng), float(rng.integers(1, 4)), int(positions[n]))
+        Rule(
+            f"r{n}",
+            action,
+            random_predicate(rng),
+            float(rng.integers(1, 4)) if action in ("boost", "bury") else 1.0,
+            int(positions[n]) if action == "pin" else 1,
+        )
         for n, action in enumerate(actions)
     )
     return Surface(

@@ -67,6 +67,15 @@ def test_a_surface_out_of_bounds_does_not_parse(text: str) -> None:
         (Surface(diversity={"price": 1.0}), "diversity.price"),
         (Surface(seen=Seen(("bought",))), "bought"),
         (Surface(seen=Seen(("impression",))), "impression"),
+        (Surface(sources=(SourcePlan("guess"),)), r"sources\[0\].name: .*'guess'"),  # type: ignore[arg-type]
+        (Surface(sources=(SourcePlan("fresh", -1),)), r"sources\[0\].count: .* >= 1"),
+        (Surface(rules=(Rule("x", "bost"),)), r"rules\[0\].action: .*'bost'"),  # type: ignore[arg-type]
+        (Surface(rules=(Rule("x", "boost", amount=-1),)), r"rules\[0\].amount: .* >= 0"),
+        (Surface(rules=(Rule("x", "pin", position=-1),)), r"rules\[0\].position: .* >= 1"),
+        (Surface(rules=(Rule("x", "pin", amount=2, position=3),)), "rules.x.amount is for boost"),
+        (Surface(rules=(Rule("x", "boost", amount=2, position=3),)), "position is for pin"),
+        (Surface(rules=(Rule("x", "boost", {"a": object()}),)), "unsupported"),
+        (Surface(name="home", temperature=-1), "'home': temperature: .* >= 0"),
     ],
     ids=str,
 )
