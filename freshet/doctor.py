@@ -1,5 +1,6 @@
 """What may be wrong with a deployment, found out without changing anything."""
 
+import errno
 import importlib.metadata
 import platform
 import shutil
@@ -8,14 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from api.settings import BindRefused, check_bind
 from eventlog.embedded import EmbeddedLog, LogLocked
 from eventlog.protocol import TopicPartition
-from freshet.settings import Settings, SettingsError, import_attribute
-from freshet.state import APP_ID, LOG, tables_folder
+from freshet.settings import Settings, SettingsError
+from freshet.specs import load_spec
+from freshet.state import APP_ID, LOG, URL, tables_folder
 from freshet.surfaces import load_surfaces
 from personalization.plan import StatePlan
+from personalization.ranking.formula import WEIGHTS
 from personalization.spec import Spec
 from tables.store import StoreLocked, StoreMismatch, TableStore
 from tables.topics import TABLES, Table, changelog_topic, topics
@@ -38,7 +42,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _address(settings)
     spec = None
     try:
-        spec = import_attribute(settings.spec, Spec, "spec")
+        spec = load_spec(settings.spec)
         surfaces = load_surfaces(settings.surfaces, spec)
         yield Finding(
             True,
@@ -47,6 +51,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         )
     except SettingsError as error:
         yield Finding(False, str(error))
+    if spec is not None and settings.spec != Settings().spec:
+        yield _formula(spec)
     yield _space(settings.data)
     if not (settings.data / LOG).is_dir():
         yield Finding(True, f"{settings.data} has no log yet: the first start makes it")
@@ -72,8 +78,30 @@ def _address(settings: Settings) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno == errno.EADDRINUSE and _serves(settings.data, port):
+                return Finding(True, f"{host}:{port} is taken by the server of {settings.data}")
             return Finding(False, f"cannot listen on {host}:{port}: {error.strerror}")
     return Finding(True, f"{host}:{port} is free")
+
+
+def _serves(data: Path, port: int) -> bool:
+    """Whether the server that has ``data`` open listens on ``port``."""
+    url = data / URL
+    if not url.is_file() or urlsplit(url.read_text().strip()).port != port:
+        return False
+    try:
+        EmbeddedLog(data / LOG).close()
+    except LogLocked:
+        return True
+    return False
+
+
+def _formula(spec: Spec) -> Finding:
+    """Which columns count in a ranking: a spec of one's own may have others than it seems."""
+    used = ", ".join(name for name in spec.columns if name in WEIGHTS)
+    unused = ", ".join(name for name in spec.columns if name not in WEIGHTS)
+    text = f"columns in the formula: {used}; columns without weight in the formula: "
+    return Finding(True, text + (unused or "none"))
 
 
 def _space(data: Path) -> Finding:

@@ -12,19 +12,22 @@ from pathlib import Path
 from eventlog.embedded import EmbeddedLog, LogLocked
 from eventlog.partitioner import partition_for
 from eventlog.protocol import TopicMismatch
-from freshet.settings import Settings, import_attribute
+from freshet.settings import Settings
+from freshet.specs import load_spec
 from personalization.plan import StatePlan
 from personalization.spec import Spec
 from tables.bulk import Bulk
 from tables.recovery import recover
 from tables.store import StoreLocked, StoreMismatch, TableStore
-from tables.topics import TABLES, changelog_topic, topics
+from tables.topics import TABLES, VISITOR_EVENTS, changelog_topic, topics
 from tables.windows import Windows
 
 APP_ID = "freshet"
 """Names the consumer group and the changelogs."""
 
 LOG, TABLES_FOLDER, REPLICAS = "log", "tables", "replicas"
+URL = "url"
+"""A file that says where the server that has the folder open listens."""
 
 StageProgress = Callable[[str, int, int], None]
 """Told (stage, done, total) now and then."""
@@ -59,9 +62,9 @@ class State:
     async def open(cls, settings: Settings) -> "State":
         """Open the data folder, made if it is missing.
 
-        Raises ``CannotOpen``, or ``SettingsError`` for a spec that cannot be imported.
+        Raises ``CannotOpen``, or ``SettingsError`` for a spec that cannot be used.
         """
-        spec: Spec = import_attribute(settings.spec, Spec, "spec")
+        spec = load_spec(settings.spec)
         folder, state_id = settings.data, spec.plan.state_id
         declared = topics(APP_ID, state_id, settings.partitions, settings.decisions_retention_ms)
         log = _open_log(folder, sync=settings.sync)
@@ -70,7 +73,14 @@ class State:
             store = TableStore(
                 tables_folder(folder, spec.plan), state_id=state_id, partitions=settings.partitions
             )
-        except (TopicMismatch, StoreMismatch, StoreLocked) as error:
+        except TopicMismatch as error:
+            there = log.partitions(VISITOR_EVENTS)
+            await log.stop()
+            raise CannotOpen(
+                f"{folder} cannot be used: {error}: "
+                f"set partitions to {there} (--partitions {there})"
+            ) from error
+        except (StoreMismatch, StoreLocked) as error:
             await log.stop()
             raise CannotOpen(f"{folder} cannot be used: {error}") from error
         except BaseException:
@@ -124,7 +134,7 @@ async def drop_tables(settings: Settings) -> None:
     Killed in the middle, what is left is still right, and the next start makes the rest again.
     Raises ``CannotOpen`` or ``SettingsError``.
     """
-    spec: Spec = import_attribute(settings.spec, Spec, "spec")
+    spec = load_spec(settings.spec)
     folder = settings.data
     if not (folder / LOG).is_dir():
         raise CannotOpen(f"{folder} holds no log")

@@ -28,6 +28,16 @@ def duration_ms(text: str) -> int:
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
+def duration_text(ms: int) -> str:
+    """What ``duration_ms`` takes, in the largest unit that fits.
+
+    >>> duration_text(7_200_000)
+    '2h'
+    """
+    unit = max((unit for unit in _UNITS if ms % _UNITS[unit] == 0), key=lambda unit: _UNITS[unit])
+    return f"{ms // _UNITS[unit]}{unit}"
+
+
 class AffinityPlan(msgspec.Struct, frozen=True):
     """One top-K map of a visitor: values of ``dimension``, by part of day where ``by_daypart``.
 
@@ -95,4 +105,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
 
     def counter(self, event: str, half_life: int) -> int:
         """The column of ``event`` at ``half_life`` ms. Raises ``KeyError`` or ``ValueError``."""
+        if half_life not in self.half_lives:
+            declared = ", ".join(map(duration_text, self.half_lives))
+            raise ValueError(f"half-life {duration_text(half_life)!r} is not declared ({declared})")
         return self.event_index[event] * len(self.half_lives) + self.half_lives.index(half_life)

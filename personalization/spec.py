@@ -1,6 +1,7 @@
 """The spec: what differs between a shop, a news site and a fraud scorer, declared once."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Spec:
         context: Sequence[Context | LocalTime] = (),
         half_lives: Sequence[str] = ("1h", "1d", "30d"),
     ) -> None:
-        self.events = tuple(events)
+        self.events = tuple(_event(event) for event in events)
         self.item = tuple(item)
         self.context = tuple(context)
         self.half_lives = tuple(half_lives)
@@ -179,9 +180,13 @@ class Spec:
         for declared in self.item:
             if declared.name in _ITEM_RESERVED:
                 raise SpecError(f"item attribute {declared.name!r}: the name is reserved")
-        maps = [(a.dimension, a.by_daypart) for a in self.plan.affinities]
+        try:
+            plan = self.plan
+        except ValueError as error:
+            raise SpecError(f"half-life {error}") from error
+        maps = [(a.dimension, a.by_daypart) for a in plan.affinities]
         _refuse_twice("affinity", [f"{d} by daypart" if by else d for d, by in maps])
-        largest = worst_visitor_row(self.plan)
+        largest = worst_visitor_row(plan)
         if largest > MAX_VISITOR_ROW_BYTES:
             raise SpecError(
                 f"a visitor's row could take {largest} bytes, and {MAX_VISITOR_ROW_BYTES} are"
@@ -191,7 +196,7 @@ class Spec:
         for feature in self._features:
             try:
                 if isinstance(feature, UserFeature):
-                    feature.check(self.plan, columns)
+                    feature.check(plan, columns)
                 columns += feature.columns(self)
             except KeyError as error:
                 raise SpecError(f"{feature!r}: {error} is not declared") from error
@@ -208,6 +213,17 @@ def _context_features(declared: Sequence[Context | LocalTime]) -> list[Feature]:
         elif context.values:
             features.append(ContextValue(context.name, context.values))
     return features
+
+
+def _event(event: Event) -> Event:
+    """``event``, whose fields Python has not checked."""
+    try:
+        checked = msgspec.convert(msgspec.to_builtins(event), Event)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise SpecError(f"{event!r}: {error}") from error
+    if not math.isfinite(checked.weight):
+        raise SpecError(f"event {event.name!r}: weight {event.weight} is not finite")
+    return checked
 
 
 def _refuse_twice(kind: str, names: Sequence[str]) -> None:

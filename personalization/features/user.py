@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ITEM = "item_"
 _VISITOR_MEAN = "visitor_mean_"
+_VALUES: F64 = np.array([0.0, 0.25, 0.75, 1.0, 10.0, 1000.0])
 
 
 class UserFeature(Feature, frozen=True):
@@ -56,6 +57,27 @@ class UserFeature(Feature, frozen=True):
         for name in self.parameters:
             if name not in about and name not in before:
                 raise ValueError(f"parameter {name!r} names no column declared before it")
+
+    def try_out(self) -> None:
+        """Call the function with made-up values, and with nothing known (NaN).
+
+        Raises ``ValueError`` where it fails, does not return one float for each candidate, or
+        has no finite value for any of the made-up ones.
+        """
+        for values in (_VALUES, np.full(len(_VALUES), np.nan)):
+            try:
+                with np.errstate(all="ignore"):
+                    found = self.function(*(values.copy() for _ in self.parameters))
+                    column = np.asarray(found, dtype=np.float64)
+            except Exception as error:  # whatever its author's code raises
+                raise ValueError(f"{type(error).__name__}: {error}") from error
+            if column.shape != values.shape:
+                raise ValueError(
+                    f"returned the shape {column.shape} for {len(values)} candidates, "
+                    f"not {values.shape}"
+                )
+            if values is _VALUES and not np.isfinite(column).any():
+                raise ValueError("returned no finite value")
 
     def declaration(self) -> Any:
         digest = hashlib.blake2b(self.source.encode(), digest_size=8).hexdigest()

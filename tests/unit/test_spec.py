@@ -139,6 +139,13 @@ def test_a_feature_that_needs_what_is_not_declared_is_refused(feature: Feature) 
         ({"item": [Category("seller")]}, "item attribute 'seller': the name is reserved"),
         ({"features": [Age("item"), Age("item")]}, "column 'item_age' is declared twice"),
         ({"context": [LocalTime("minute")]}, "'minute' is none of hour, weekday"),
+        ({"events": [Event("read", weight="2")]}, "'read', weight='2'.*got `str`"),  # type: ignore[arg-type]
+        ({"events": [Event("read", weight=float("nan"))]}, "weight nan is not finite"),
+        ({"half_lives": ["7 days"]}, "half-life '7 days' is not a duration"),
+        (
+            {"features": [Decayed("item", "view", "2h")]},
+            r"half-life '2h' is not declared \(1h, 7d\)",
+        ),
         (
             {"features": [Affinity("tags"), Affinity("tags", size=3)]},
             "affinity 'tags' is declared twice",
