@@ -158,10 +158,10 @@ async def test_another_spec_has_tables_of_its_own(settings: Settings, tmp_path: 
     before = await recovered(settings, Seen())
     module = tmp_path / "another_spec_of_this_test.py"
     module.write_text(
-        "from personalization.features.visitor_count import VisitorCount\n"
+        "from personalization.features.popularity import Popularity\n"
         "from personalization.spec import Event, Spec\n"
         "spec = Spec(events=[Event('purchase', weight=1)], item=[],"
-        " features=[VisitorCount('purchase')])\n"
+        " features=[Popularity()])\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)

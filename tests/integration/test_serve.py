@@ -1,6 +1,7 @@
 """``freshet serve`` as a process: it starts, serves, stops, and says what is wrong."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -228,3 +229,22 @@ def test_the_demo_never_leaves_its_server_behind(tmp_path: Path, ending: signal.
     assert children
     assert [child for child in children if Path(f"/proc/{child}").exists()] == []
     assert list(tmp_path.glob("freshet-*")) == []
+
+
+def test_a_signal_ends_a_recovery(tmp_path: Path) -> None:
+    """It stops between two batches; the next start goes on and loses nothing."""
+    data = tmp_path / "data"
+    some_retail(tmp_path / "r.csv.gz", 5_000, seed=2)
+    assert (
+        run(["import", "online-retail", "r.csv.gz", "--data", str(data)], tmp_path).returncode == 0
+    )
+    shutil.rmtree(data / "tables")
+    server = Server(data, tmp_path / "server.log")
+    try:
+        server.url()
+        assert server.stop() == 0, server.log.read_text()
+    finally:
+        server.close()
+    assert '"serving"' not in server.log.read_text()
+    with serving(data) as (_, url):
+        assert get(f"{url}/v1/items/20001")["counts"]["purchase"] > 10
