@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api.problems import Problem
 
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
 
 
 class Keys:

@@ -114,6 +114,9 @@ def make_app(
     app[OPENAPI] = describe(ALL, keys=bool(settings.api_keys))
     for operation in ALL:
         app.router.add_route(operation.method, operation.path, operation.handler)
+        if operation.method == "GET":
+            app.router.add_route("HEAD", operation.path, operation.handler)
+    app.router.add_get("/", _to_docs)
 
     async def running(app: web.Application) -> AsyncIterator[None]:
         writing = asyncio.create_task(queue.run(), name="decision queue")
@@ -128,3 +131,7 @@ def make_app(
 
     app.cleanup_ctx.append(running)
     return app
+
+
+async def _to_docs(request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": "docs"})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 from aiohttp import web
@@ -72,19 +73,24 @@ def invalid(field: str, reason: str) -> Problem:
     return wrong([FieldError(field, reason)])
 
 
-def undecodable(error: Exception, body: bytes, place: str = "") -> Problem:
+def undecodable(error: Exception, body: bytes, place: str = "", kind: Any = None) -> Problem:
     """The problem of a body that msgspec does not take: 400 for what is not JSON, else 422.
 
-    ``place`` says where in the request ``body`` is.
+    ``place`` says where in the request ``body`` is, ``kind`` which struct it should have been.
     """
     if isinstance(error, msgspec.ValidationError):
         field, reason = _field(str(error))
-        return invalid(_within(place, field), reason)
+        if reason.startswith("Invalid enum value"):
+            reason += _choices(kind, field)
+        field = _within(place, field)
+        return invalid(field, reason) if field else Problem(422, f"the body is wrong: {reason}")
     if isinstance(error, RecursionError):
         return Problem(400, "the body is nested too deeply")
     if isinstance(error, UnicodeDecodeError):
         return Problem(400, "the body is not UTF-8")
     field, reason = _value_before(str(error), body), str(error)
+    if "trailing characters" in reason and b"\n" in body.strip():
+        reason += "; send NDJSON as application/x-ndjson"
     errors = [FieldError(_within(place, field), reason)] if place or field else []
     return Problem(400, f"the body is not JSON: {reason}", errors)
 
@@ -101,6 +107,14 @@ def _field(message: str) -> tuple[str, str]:
     if named is not None:
         path = f"{path}.{named['name']}"
     return path.removeprefix("."), reason
+
+
+def _choices(kind: Any, field: str) -> str:
+    """What ``field`` of the struct ``kind`` may be, where that is a few texts."""
+    for each in msgspec.structs.fields(kind) if kind else ():
+        if each.encode_name == field and get_origin(each.type) is Literal:
+            return f": it is one of {', '.join(get_args(each.type))}"
+    return ""
 
 
 def _within(place: str, field: str) -> str:

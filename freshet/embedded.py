@@ -5,11 +5,11 @@ it is; when stopping it goes first, so that requests that wait for their events 
 """
 
 import asyncio
-import gc
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import faust
 import structlog
@@ -18,9 +18,12 @@ from aiohttp import web
 from agents.app import make_app as make_agents
 from api.app import make_app as make_api
 from api.readiness import Readiness
+from api.runner import make_runner
 from api.settings import ApiSettings, check_bind
+from freshet.garbage import look_rarely
+from freshet.logs import root_cause
 from freshet.settings import Settings
-from freshet.state import APP_ID, REPLICAS, StageProgress, State, now_ms
+from freshet.state import APP_ID, REPLICAS, URL, CannotOpen, StageProgress, State, now_ms
 from freshet.surfaces import load_surfaces
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
@@ -31,7 +34,6 @@ DRAIN_SECONDS = 10.0
 """How long running requests may take once the process is to stop, and then each part of it."""
 
 _PROGRESS_SECONDS = 0.2
-_GC_THRESHOLDS = (20_000, 50, 1_000)  # a full collection holds the loop for tens of ms
 _ROWS_KEPT = 4096  # of each table, decoded: those that change most often
 
 _logger = structlog.get_logger(__name__)
@@ -42,7 +44,7 @@ class CannotListen(Exception):
 
 
 class Failed(Exception):
-    """A part that the others need has stopped; its reason is the cause."""
+    """A part that the others need has stopped: the message has the root cause."""
 
 
 class _Stopped(Exception):
@@ -84,6 +86,8 @@ async def serve(
         stack.push_async_callback(runner.cleanup)
         stack.callback(readiness.set_stopping)
         url = await _listen(runner, settings.host, settings.port)
+        stack.callback((state.folder / URL).unlink, missing_ok=True)
+        _leave(url, state.folder)
         listening(url)
         try:
             records = await asyncio.to_thread(asyncio.run, state.recover(recovering))
@@ -95,9 +99,9 @@ async def serve(
             await _follow(replicas, recovering)
         except _Stopped:
             return
-        gc.collect()
-        gc.freeze()  # what is there now stays: no collection need look at it again
-        gc.set_threshold(*_GC_THRESHOLDS)
+        except Exception as error:
+            raise _failure("recovery", error) from error
+        look_rarely()
         readiness.set_ready()
         ready()
         _logger.info(
@@ -135,7 +139,7 @@ def _api(
         clock=now_ms,
         entropy=secrets.token_bytes,
     )
-    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
+    return make_runner(app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
 
 
 def _agents(state: State) -> faust.App:
@@ -162,6 +166,13 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     return f"http://{name}:{address[1]}"
 
 
+def _leave(url: str, folder: Path) -> None:
+    try:
+        (folder / URL).write_text(f"{url}\n")
+    except OSError as error:
+        raise CannotOpen(f"{folder} cannot be used: {error.strerror}") from error
+
+
 async def _follow(replicas: Replicas, recovering: StageProgress) -> None:
     """Wait until the replicas are ready, and tell how far they are."""
     ready = asyncio.create_task(replicas.ready())
@@ -185,12 +196,20 @@ async def _until(stop: asyncio.Event, agents: faust.App, replicas: Replicas) -> 
         await asyncio.wait((stopped, crashed, failed), return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
             return
-        if crashed.done():
-            raise Failed("the agents stopped") from agents.crash_reason
-        raise Failed("the replicas stopped") from failed.exception()
+        part, reason = (
+            ("agents", agents.crash_reason) if crashed.done() else ("replicas", failed.exception())
+        )
+        raise _failure(part, reason) from reason
     finally:
         for task in (stopped, crashed, failed):
             task.cancel()
+
+
+def _failure(part: str, reason: BaseException | None) -> Failed:
+    """Tell the whole reason, once; what to raise has its root in one line."""
+    _logger.error("stopped", part=part, exc_info=reason)
+    root = None if reason is None else root_cause(reason)
+    return Failed(f"{part} stopped: {' '.join(str(root).split())}")
 
 
 async def _bounded(part: str, stop: Callable[[], Awaitable[None]]) -> None:

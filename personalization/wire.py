@@ -149,7 +149,9 @@ def _visitor_event(line: Line, now: int, stamp: Callable[[str], Stamp]) -> Stamp
     check.id("decision", line.decision)
     visitor = line.visitor
     if visitor is None:
-        if line.user is None:
+        if line.type in (IDENTIFY, UNLINK):
+            check.add("visitor", f"is required for {line.type!r}")
+        elif line.user is None:
             check.add("visitor", "is required, or user")
         else:
             visitor = USER_VISITOR + line.user
@@ -160,8 +162,6 @@ def _visitor_event(line: Line, now: int, stamp: Callable[[str], Stamp]) -> Stamp
     items = _items(line, check)
     if line.type in (IDENTIFY, UNLINK):
         check.absent(line, "item", "items")
-        if line.visitor is None:
-            check.add("visitor", f"is required for {line.type!r}")
         if line.type == IDENTIFY and line.user is None:
             check.add("user", "is required for 'identify'")
     elif not items:
@@ -192,7 +192,7 @@ def _items(line: Line, check: _Check) -> list[str]:
         check.add("items", "stands beside item: give one of them")
     if len(line.items) > MAX_ITEMS:
         check.add("items", f"are more than {MAX_ITEMS}")
-        return []
+        return line.items[:1]
     for index, item in enumerate(line.items):
         check.id(f"items[{index}]", item)
     return list(dict.fromkeys(line.items))

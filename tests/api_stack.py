@@ -13,10 +13,11 @@ from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, Request
+from aiohttp.web import Application, AppRunner, Request
 
 from api.app import make_app
 from api.readiness import Readiness
+from api.runner import make_runner
 from api.settings import ApiSettings
 from eventlog.embedded import EmbeddedLog
 from eventlog.embedded.log import now_ms
@@ -34,6 +35,13 @@ APP_ID = "freshet"
 PARTITIONS = 4
 SOON = 20.0
 JSON = dict[str, Any]
+
+
+class Served(TestServer):
+    """The app, run as Freshet runs it."""
+
+    async def _make_runner(self, **options: Any) -> AppRunner:
+        return make_runner(self.app, **options)
 
 
 class Stack:
@@ -129,7 +137,7 @@ async def running(
         readiness.set_ready()
     fold = asyncio.create_task(_fold(log, bulk)) if folding else None
     try:
-        async with TestClient(TestServer(app)) as client:
+        async with TestClient(Served(app)) as client:
             yield Stack(client, app, log, replicas, readiness)
     finally:
         if fold is not None:

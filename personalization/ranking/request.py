@@ -66,9 +66,15 @@ def moment_of(request: RankRequest, now: int) -> Moment:
 
 
 def check_ids(request: RankRequest) -> None:
-    """Raises ``Rejected`` where ``visitor`` or ``user`` cannot be an id."""
+    """Raises ``Rejected`` where ``visitor``, ``user`` or a candidate cannot be an id."""
     errors = []
-    for field, value in (("visitor", request.visitor), ("user", request.user)):
+    named = [("visitor", request.visitor), ("user", request.user)]
+    for index, candidate in enumerate(request.candidates or ()):
+        if isinstance(candidate, str):
+            named.append((f"candidates[{index}]", candidate))
+        else:
+            named.append((f"candidates[{index}].item", candidate.item))
+    for field, value in named:
         reason = None if value is None else id_error(value)
         if reason is not None:
             errors.append(FieldError(field, reason))

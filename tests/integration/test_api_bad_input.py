@@ -1,12 +1,15 @@
 """Bad input: what does not parse is refused as a whole, what is wrong by itself alone."""
 
+import asyncio
 import gzip
 import json
+import logging
+import zlib
 from typing import Any
 
 import pytest
 
-from tests.api_stack import Stack
+from tests.api_stack import SOON, Stack
 
 DAY_MS = 86_400_000
 GOOD = {"type": "view", "visitor": "v1", "item": "i1"}
@@ -50,6 +53,10 @@ def fields(problem: dict[str, Any]) -> list[str]:
         ("/v1/rank", b'{"surface": "nowhere"}', 422, "surface"),
         ("/v1/rank", b'{"token": "no token"}', 422, "token"),
         ("/v1/rank", b'{"wait": "maybe"}', 422, "wait"),
+        ("/v1/rank", b'{"candidates": ["i1", ""]}', 422, "candidates[1]"),
+        ("/v1/rank", b'{"candidates": ["i1", "a\\u0007b"]}', 422, "candidates[1]"),
+        ("/v1/rank", b'{"candidates": ["%b"]}' % ("\u00e9" * 65).encode(), 422, "candidates[0]"),
+        ("/v1/rank", b'{"candidates": [{"item": "a\\nb"}]}', 422, "candidates[0].item"),
         ("/v1/rank", b'{"candidates": [{"item": "i1", "features": {"s": 1e999}}]}', 422, None),
         ("/v1/rank", b'{"candidates": [{"item": "i1", "features": {"s": NaN}}]}', 400, "s"),
         ("/v1/rank", b'{"filters": {"colour": {"eq": 1}}}', 422, "filters.colour"),
@@ -144,10 +151,87 @@ async def test_a_body_of_ten_megabytes_is_too_large(stack: Stack, compressed: bo
     await stack.problem(413, "POST", "/v1/events", body, headers=headers)
 
 
-async def test_a_body_that_is_not_gzip_says_so(stack: Stack) -> None:
-    """400 where the content encoding is a lie."""
-    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    await stack.problem(400, "POST", "/v1/events", b"{}", headers=headers)
+PACKED = gzip.compress(json.dumps(GOOD).encode())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", b"{}", 400),
+        ("gzip", PACKED[:-1], 400),
+        ("gzip", PACKED[:-8], 400),
+        ("gzip", PACKED[:12], 400),
+        ("gzip", PACKED[:-8] + b"\0" * 8, 400),
+        ("gzip", PACKED + b"more", 400),
+        ("deflate", zlib.compress(json.dumps(GOOD).encode())[:-1], 400),
+        ("br", b"{}", 415),
+        ("gzip, gzip", gzip.compress(PACKED), 415),
+    ],
+)
+async def test_a_compressed_body_that_cannot_be_read_to_its_end(
+    stack: Stack, caplog: pytest.LogCaptureFixture, encoding: str, body: bytes, status: int
+) -> None:
+    """400 where the content encoding is a lie or cut short, 415 where it is not known."""
+    problem = await stack.problem(
+        status, "POST", "/v1/events", body, headers={"Content-Encoding": encoding}
+    )
+    assert encoding.split(",")[0] in problem["detail"]
+    assert (await stack.ok("GET", "/healthz"))["status"] == "ok"
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: many\r\n\r\n",
+        b"Content-Length: -1\r\n\r\n",
+        b"X-Long: " + b"x" * 10_000 + b"\r\n\r\n",
+        b"no colon\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["length is a word", "negative length", "long header", "no header", "broken chunk"],
+)
+async def test_what_is_not_http_is_not_a_failure_of_the_server(
+    stack: Stack, caplog: pytest.LogCaptureFixture, rest: bytes
+) -> None:
+    """400, and neither an error nor a trace in the log."""
+    async with asyncio.timeout(SOON):
+        reader, writer = await asyncio.open_connection("127.0.0.1", stack.client.port)
+        writer.write(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n" + rest)
+        assert b" 400 " in await reader.readline()
+        await reader.read()
+        writer.close()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/v1/events", b'{"type": "view"}\n{"type": "view"}\n', "NDJSON as application/x-ndjson"),
+        ("/v1/events", b"null", "the body is wrong: Expected `object`, got `null`"),
+        ("/v1/rank", b"null", "the body is wrong: Expected `object`, got `null`"),
+        ("/v1/rank", b'{"wait": "maybe"}', "it is one of own, all"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(stack: Stack, path: str, body: bytes, says: str) -> None:
+    """What is wrong in words, and no field without a name."""
+    response = await stack.call("POST", path, body)
+    problem = await response.json()
+    assert says in problem["detail"]
+    assert "" not in [error["field"] for error in problem.get("errors", [])]
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"type": "unlink"}, "visitor"),
+        ({"type": "view", "visitor": "v1", "items": [f"i{n}" for n in range(501)]}, "items"),
+    ],
+)
+async def test_one_mistake_is_named_once(stack: Stack, event: dict[str, Any], field: str) -> None:
+    """Not again as something else that would be missing."""
+    answer = await stack.ok("POST", "/v1/events", event)
+    assert fields(answer["results"][0]) == [field]
 
 
 async def test_more_events_than_a_request_may_have(stack: Stack) -> None:

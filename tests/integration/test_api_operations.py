@@ -114,7 +114,10 @@ async def test_the_description_has_every_route(stack: Stack) -> None:
     routes = {
         (route.method.lower(), route.resource.canonical)
         for route in stack.app.router.routes()
-        if isinstance(route, web.ResourceRoute) and route.resource is not None
+        if isinstance(route, web.ResourceRoute)
+        and route.resource is not None
+        and route.method != "HEAD"
+        and route.resource.canonical != "/"
     }
     paths = described["paths"]
     assert routes == {(method, path) for path in paths for method in paths[path]}
@@ -134,6 +137,18 @@ async def test_the_examples_are_taken(stack: Stack) -> None:
             if "requestBody" in operation:
                 example = operation["requestBody"]["content"]["application/json"]["example"]
                 await stack.ok(method.upper(), path.replace("{id}", "x1"), example)
+
+
+async def test_what_probes_and_people_ask_first(tmp_path: Path) -> None:
+    """HEAD answers as GET does, without a body; the root leads to the docs page, without a key."""
+    async with running(tmp_path, settings=ApiSettings(api_keys=(KEY,)), ready=False) as stack:
+        for path, status in (("/healthz", 200), ("/readyz", 503), ("/docs", 200)):
+            response = await stack.call("HEAD", path)
+            assert response.status == status
+            assert await response.read() == b""
+        response = await stack.call("GET", "/", allow_redirects=False)
+        assert response.status == 302
+        assert (await stack.call("GET", "/")).url.path == "/docs"
 
 
 async def test_the_page_needs_no_other_host(stack: Stack) -> None:
