@@ -16,6 +16,42 @@ _QUIET = (
 )
 
 
+def recovering(stage: str, done: int, total: int) -> None:
+    """Say that ``done`` of ``total`` of ``stage`` is recovered."""
+    structlog.get_logger(__name__).info("recovering", stage=stage, done=done, total=total)
+
+
+class _NoRepeats:
+    """Leaves out a traceback whose root cause the one before told: what fails once is reported by
+    all who depended on it."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(
+        self, logger: object, name: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        error = event.get("exc_info")
+        if error is True:
+            error = sys.exc_info()
+        if isinstance(error, tuple):
+            error = error[1]
+        if isinstance(error, BaseException):
+            root = str(root_cause(error))
+            if root and root in self._last:
+                del event["exc_info"]
+            else:
+                self._last = root
+        return event
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What ``error`` was raised from, and that, to the first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def configure(level: str) -> None:
     """Let everything from ``level`` up through; of libraries only warnings."""
     console = sys.stderr.isatty()
@@ -40,6 +76,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _NoRepeats(),
                 *traces,
                 last,
             ],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eventlog.embedded import EmbeddedLog, LogLocked
 from eventlog.partitioner import partition_for
-from eventlog.protocol import TopicMismatch
+from eventlog.protocol import LogUnavailable, TopicMismatch
 from freshet.settings import Settings
 from freshet.specs import load_spec
 from personalization.plan import StatePlan
@@ -80,7 +80,7 @@ class State:
                 f"{folder} cannot be used: {error}: "
                 f"set partitions to {there} (--partitions {there})"
             ) from error
-        except (StoreMismatch, StoreLocked) as error:
+        except (StoreMismatch, StoreLocked, LogUnavailable) as error:
             await log.stop()
             raise CannotOpen(f"{folder} cannot be used: {error}") from error
         except BaseException:

@@ -1,6 +1,7 @@
 """Progress of long work, on stderr: bars in a terminal, a line now and then elsewhere."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,10 +19,16 @@ _LINE_SECONDS = 5.0
 
 
 class Bars:
-    """A bar for every stage. Use as a context manager."""
+    """A bar for every stage. Use as a context manager.
 
-    def __init__(self, console: Console) -> None:
+    Outside a terminal ``line`` is told (stage, done, total) now and then, else it is printed.
+    """
+
+    def __init__(
+        self, console: Console, line: Callable[[str, int, int], None] | None = None
+    ) -> None:
         self._console = console
+        self._line = line or self._print
         self._tasks: dict[str, TaskID] = {}
         self._said = 0.0
         self._progress = Progress(
@@ -52,14 +59,14 @@ class Bars:
     def report(self, stage: str, done: int, total: int) -> None:
         """``done`` of ``total`` of ``stage``."""
         if not self._console.is_terminal:
-            self._say(f"{stage}: {done:,} of {total:,}", last=done >= total)
+            now = time.monotonic()
+            if done >= total or now - self._said >= _LINE_SECONDS:
+                self._said = now
+                self._line(stage, done, total)
             return
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage)
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
-    def _say(self, text: str, *, last: bool) -> None:
-        now = time.monotonic()
-        if last or now - self._said >= _LINE_SECONDS:
-            self._said = now
-            self._console.print(text, highlight=False)
+    def _print(self, stage: str, done: int, total: int) -> None:
+        self._console.print(f"{stage}: {done:,} of {total:,}", highlight=False)

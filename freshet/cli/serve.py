@@ -60,7 +60,7 @@ def command(config: Path | None, **flags: object) -> None:
 
     logs.configure(settings.log_level)
     expected = plain(SettingsError, BindRefused, CannotListen, CannotOpen, Failed)
-    with expected, Bars(Console(stderr=True)) as bars:
+    with expected, Bars(Console(stderr=True), logs.recovering) as bars:
         uvloop.run(_serve(settings, bars))
 
 
