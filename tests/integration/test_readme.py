@@ -13,28 +13,27 @@ from tests.processes import SOON, serving
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 WRITTEN_URL = "http://127.0.0.1:8400"
+SETUP = re.compile(r"```sh\n(token\(\) .*?)```", re.DOTALL)
 STEP = re.compile(r"```sh\n(curl .*?)```\n\n```json\n(.*?)```", re.DOTALL)
-# What differs from run to run; tokens are carried over into the commands that follow.
+# What differs from run to run.
 NAMES = {"decision", "token", "feature_set"}
 MEASURED = {"newest_event_ms", "score", "propensity"}
 
 
-def alike(written: Any, answered: Any, names: dict[str, str]) -> bool:
+def alike(written: Any, answered: Any) -> bool:
     """Whether an answer says what the README says it does, but for names, times and scores."""
     if isinstance(written, dict) and isinstance(answered, dict):
-        for name in NAMES & written.keys() & answered.keys():
-            names[written[name]] = answered[name]
         return written.keys() == answered.keys() and all(
             type(written[name]) is type(answered[name])
             if name in NAMES | MEASURED
             else written[name][:1] == answered[name][:1]  # the strongest is plain, others are near
             if name == "reasons"
-            else alike(written[name], answered[name], names)
+            else alike(written[name], answered[name])
             for name in written
         )
     if isinstance(written, list) and isinstance(answered, list):
         return len(written) == len(answered) and all(
-            alike(one, other, names) for one, other in zip(written, answered, strict=True)
+            alike(one, other) for one, other in zip(written, answered, strict=True)
         )
     return bool(written == answered)
 
@@ -44,17 +43,19 @@ def test_the_session_answers_as_written(tmp_path: Path) -> None:
     """A newcomer who types the README's commands gets the README's answers."""
     steps = STEP.findall(README.read_text())
     assert len(steps) >= 6
-    names: dict[str, str] = {}
+    [setup] = SETUP.findall(README.read_text())
     with serving(tmp_path / "data") as (_, url):
         for command, answer in steps:
-            typed = command.replace(WRITTEN_URL, url)
-            for written, actual in names.items():
-                typed = typed.replace(f'"{written}"', f'"{actual}"')
             ran = subprocess.run(
-                ["bash", "-c", typed], capture_output=True, text=True, timeout=SOON, check=True
+                ["bash", "-c", setup + command.replace(WRITTEN_URL, url)],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=SOON,
+                check=True,
             )
             answered = json.loads(ran.stdout)
             if "freshness" in answered:
                 # How far replicas are behind is a moment's measurement.
                 answered["freshness"]["behind"] = dict.fromkeys(answered["freshness"]["behind"], 0)
-            assert alike(json.loads(answer), answered, names), f"{command}\n{ran.stdout}"
+            assert alike(json.loads(answer), answered), f"{command}\n{ran.stdout}"
