@@ -38,7 +38,8 @@ class _NoRepeats:
             error = error[1]
         if isinstance(error, BaseException):
             root = str(root_cause(error))
-            if root and root in self._last:
+            # Each adds to the text what it was doing, before or after the cause.
+            if root and self._last and (root in self._last or self._last in root):
                 del event["exc_info"]
             else:
                 self._last = root
