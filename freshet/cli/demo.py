@@ -1,6 +1,7 @@
 """``freshet demo``."""
 
 import asyncio
+import math
 import signal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,28 @@ if TYPE_CHECKING:
     from freshet.demo.result import DemoResult
 
 
+def _finite(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a number of seconds")
+    return value
+
+
 @click.command("demo")
 @click.option(
-    "--seconds", type=click.FloatRange(min=1), default=30, show_default=True, help="How long."
+    "--seconds",
+    type=click.FloatRange(min=1),
+    callback=_finite,
+    default=30,
+    show_default=True,
+    help="How long.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of all that is random.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Of all that is random.",
+)
 @click.option(
     "--world",
     type=click.Choice(["tastes", "null"]),
@@ -65,8 +83,11 @@ async def _demo(console: "Console", json_out: bool, **settings: Any) -> None:
         async with running_server(status.update) as url:
             status.stop()
             result = await run_demo(url, json_out=json_out, console=console, **settings)
+            stays = console.is_terminal and not json_out
+            if not stays:  # the commands would ask a server that has ended
+                result.try_next = []
             _show(result, console, json_out)
-            if console.is_terminal and not json_out:
+            if stays:
                 console.print(f"\nStill serving on {url}, see {url}/docs. Ctrl-C ends it.")
                 await asyncio.Event().wait()
 

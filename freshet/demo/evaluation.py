@@ -72,13 +72,15 @@ def click_rates(views: list[PageView], seed: int, *, drawn: bool = False) -> dic
     return {name: interval(float(means[i]), draws[:, i]) for i, name in enumerate(POLICIES)}
 
 
-def lifts(views: list[PageView], seed: int, *, drawn: bool = False) -> dict[str, Interval]:
-    """Each policy's click rate over popularity's, minus 1 (0.2 is 20 % more), paired."""
+def lifts(
+    views: list[PageView], seed: int, *, drawn: bool = False, over: str = "popularity"
+) -> dict[str, Interval]:
+    """Each policy's click rate over that of ``over``, minus 1 (0.2 is 20 % more), paired."""
     if not views:
         return {}
     people, values = _arrays(views, drawn)
     draws, means = resample(people, values, seed), values.mean(axis=0)
-    against = POLICIES.index("popularity")
+    against = POLICIES.index(over)
     found = {}
     for i, name in enumerate(POLICIES):
         if i != against and means[against] > 0.0 and np.all(draws[:, against] > 0.0):

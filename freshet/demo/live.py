@@ -16,7 +16,7 @@ from freshet.demo.policies import PAGE, POLICIES
 
 REFRESH_S, LINE_S = 0.25, 5.0
 RECENT = 1000
-BAR, SPARK = 30, 24
+BAR, SPARK = 20, 16  # the panel fits 80 columns
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -57,7 +57,7 @@ def line(client: Client, measurements: Measurements, passed: float) -> str:
 
 def dashboard(client: Client, measurements: Measurements, passed: float, seconds: float) -> Panel:
     """The whole view."""
-    facts = Table.grid(padding=(0, 3))
+    facts = Table.grid(padding=(0, 2))
     rate = measurements.events / max(passed, 1e-9)
     facts.add_row("events in", f"[b]{measurements.events:,}[/b]", f"{rate:.0f}/s")
     facts.add_row("ranking", *(f"p{q} {_ms(measurements.rank_s, q / 100)}" for q in (50, 99)))
@@ -83,7 +83,7 @@ def _bars(views: list[PageView], passed: float) -> Table | Text:
     if not rates:
         return Text("warming up …")
     top = max(rates.values()) or 1.0
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
     history = _history(views, passed)
     for name, rate in rates.items():
         colour = "green" if name == "freshet" else "white"

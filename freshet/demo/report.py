@@ -38,7 +38,7 @@ def print_summary(result: DemoResult, console: Console) -> None:
 
 
 def verdict(result: DemoResult) -> str:
-    """One plain sentence: Freshet wins, popularity wins, neither, or (null world) no lift."""
+    """In plain words: Freshet wins, popularity wins, neither, or (null world) no lift."""
     if result.world == "null":
         drawn = result.drawn_lift_over_popularity.get("freshet")
         if drawn is None:
@@ -53,11 +53,22 @@ def verdict(result: DemoResult) -> str:
     lift = result.lift_over_popularity.get("freshet")
     if lift is None:
         return "Nothing to compare: no page was evaluated."
+    category = _against_category(result)
     if lift[1] > 0.0:
-        return f"Freshet wins: {_percent(lift)} true click rate over popularity."
+        return f"Freshet wins: {_percent(lift)} true click rate over popularity. {category}"
     if lift[2] < 0.0:
-        return f"Popularity wins: Freshet's true click rate is {_percent(lift)} against it."
-    return f"Neither wins: {_percent(lift)} over popularity, and the interval includes 0."
+        return (
+            f"Popularity wins: Freshet's true click rate is {_percent(lift)} against it. {category}"
+        )
+    return (
+        f"Neither wins: {_percent(lift)} over popularity, and the interval includes 0. {category}"
+    )
+
+
+def _against_category(result: DemoResult) -> str:
+    lift = result.lift_over_category_popularity["freshet"]
+    sure = "not significant" if lift[1] <= 0.0 <= lift[2] else "significant"
+    return f"Against category_popularity: {_percent(lift)}, {sure}."
 
 
 def curl_lines(url: str, *, visitor: str, item: str, candidates: list[str]) -> list[str]:
@@ -74,11 +85,16 @@ def curl_lines(url: str, *, visitor: str, item: str, candidates: list[str]) -> l
 
 
 def _print_rates(result: DemoResult, console: Console) -> None:
-    table = Table(title=f"True click rate of a page of {PAGE}", title_justify="left")
+    # Without tastes the true rates are equal by construction: only clicks can differ.
+    drawn = result.world == "null"
+    rates = result.drawn_click_rate if drawn else result.click_rate
+    lifts = result.drawn_lift_over_popularity if drawn else result.lift_over_popularity
+    kind = "Drawn" if drawn else "True"
+    table = Table(title=f"{kind} click rate of a page of {PAGE}", title_justify="left")
     for heading in ("policy", "click rate", "95 % interval", "over popularity"):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
-    for name, (value, low, high) in result.click_rate.items():
-        lift = result.lift_over_popularity.get(name)
+    for name, (value, low, high) in rates.items():
+        lift = lifts.get(name)
         table.add_row(
             f"[b green]{name}[/]" if name == "freshet" else name,
             f"{100 * value:.2f} %",

@@ -55,6 +55,7 @@ class DemoResult(msgspec.Struct):
     click_rate_by_cohort: dict[str, dict[str, Interval]]
     first_click_s: dict[str, FirstClick]
     lift_over_popularity: dict[str, Interval]
+    lift_over_category_popularity: dict[str, Interval]
     drawn_click_rate: dict[str, Interval]
     drawn_lift_over_popularity: dict[str, Interval]
     catalogue_lines: int
@@ -99,6 +100,7 @@ def make_result(
             "sellers": _first_click(measured.sellers, seconds),
         },
         lift_over_popularity=lifts(views, seed),
+        lift_over_category_popularity=lifts(views, seed, over="category_popularity"),
         drawn_click_rate=click_rates(views, seed, drawn=True),
         drawn_lift_over_popularity=lifts(views, seed, drawn=True),
         catalogue_lines=measured.catalogue_lines,

@@ -72,6 +72,16 @@ def test_what_is_wrong_is_said_in_one_line(arguments: list[str], message: str) -
     assert message in last
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seed", "-1"], ["--seconds", "nan"], ["--seconds", "inf"], ["--seconds", "0"]],
+    ids=" ".join,
+)
+def test_a_demo_of_no_time_or_seed_is_a_usage_error(arguments: list[str]) -> None:
+    """Status 2, before a server is started."""
+    assert CliRunner().invoke(main, ["demo", *arguments]).exit_code == 2
+
+
 def test_an_import_needs_one_destination() -> None:
     """A server or a folder, not both; a file that is there."""
     Path("e.jsonl").touch()

@@ -51,6 +51,14 @@ def test_a_lift_is_relative_to_popularity() -> None:
     assert lifts(views, 0)["freshet"] == pytest.approx((1.0, 1.0, 1.0))
 
 
+def test_a_lift_may_be_over_another_policy() -> None:
+    """Half as many clicks again as category popularity, on each page."""
+    views = [view(person, [0.3, 0.1, 0.2, 0.1, 0.4]) for person in range(9)]
+    found = lifts(views, 0, over="category_popularity")
+    assert found["freshet"] == pytest.approx((0.5, 0.5, 0.5))
+    assert "category_popularity" not in found
+
+
 def test_a_short_page_is_not_better_for_being_short() -> None:
     """A slot that a policy leaves empty counts as never clicked."""
     values = np.full(20, 0.5)

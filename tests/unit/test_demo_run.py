@@ -94,6 +94,8 @@ async def test_against_a_random_ranker_popularity_wins_and_the_summary_says_so(
     assert rate < result.click_rate["popularity"][0] < result.click_rate["oracle"][0]
     assert verdict(result).startswith("Popularity wins")
     assert "Popularity wins" in printed
+    assert "Against category_popularity: -" in printed
+    assert "True click rate of a page" in printed
     assert result.errors == {}
     kinds = Counter(line.get("type") for line in stand_in.received)
     assert kinds["item"] >= 1500
@@ -123,6 +125,7 @@ async def test_the_json_has_the_agreed_shape(server: tuple[str, RandomServer]) -
     for kind in ("items", "sellers"):
         assert {"p50", "p90"} <= set(found["first_click_s"][kind])
     assert found["lift_over_popularity"]["freshet"] == [0.0, 0.0, 0.0]
+    assert "Drawn click rate of a page" in printed
     assert "No lift found" in printed or "A problem" in printed
 
 
