@@ -66,7 +66,9 @@ def verdict(result: DemoResult) -> str:
 
 
 def _against_category(result: DemoResult) -> str:
-    lift = result.lift_over_category_popularity["freshet"]
+    lift = result.lift_over_category_popularity.get("freshet")
+    if lift is None:
+        return "category_popularity had no click rate to compare with."
     sure = "not significant" if lift[1] <= 0.0 <= lift[2] else "significant"
     return f"Against category_popularity: {_percent(lift)}, {sure}."
 

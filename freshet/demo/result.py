@@ -41,7 +41,7 @@ class DemoResult(msgspec.Struct):
     are acknowledged visitor events, an impression of a whole page being one. Latencies, freshness
     and click rates leave out the warm-up (the first fifth, at most 5 s). ``errors`` counts failed
     calls by kind, ``shed_sessions`` the visits left out because too many were open. ``try_next``
-    are shell commands.
+    are shell commands, none once the server has ended.
     """
 
     world: WorldKind
