@@ -1,6 +1,7 @@
 """Where folds read rows from: decoded from the store, or kept decoded between batches."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Protocol
 
 from tables.store import TableStore
@@ -58,12 +59,11 @@ class CachedRows:
         return self._stored.get(table, partition, id) if row is None else row
 
     def keep(self, table: str, rows: Mapping[str, object]) -> None:
-        """Keep ``rows``; over the bound, the half that was kept first goes."""
+        """Keep ``rows``; over the bound, those go that were kept first."""
         kept = self._rows[table]
         kept.update(rows)
-        if len(kept) > self._most:
-            for id in list(kept)[: len(kept) - self._most // 2]:
-                del kept[id]
+        for id in list(islice(kept, max(0, len(kept) - self._most))):
+            del kept[id]
 
     def forget(self) -> None:
         """Read everything anew: a fold that failed may have spoilt what it had."""

@@ -1,7 +1,8 @@
 """Events and rankings at fixed rates, whatever the server does: an open loop, in its own process.
 
 Prints a line once it runs, and at the end its latencies as JSON, from when each request was due.
-Usage: load.py URL SECONDS EVENTS_PER_SECOND EVENTS_PER_REQUEST RANKINGS_PER_SECOND
+Usage: load.py URL SECONDS EVENTS_PER_SECOND EVENTS_PER_REQUEST RANKINGS_PER_SECOND IMPRESSIONS
+of which the last is the share of events that are impressions of 10 items.
 """
 
 import asyncio
@@ -21,10 +22,10 @@ from tests.benchmarks.shop import Shop
 class Load:
     """The clients of one server."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, http: aiohttp.ClientSession, impressions: float) -> None:
         self._url = url
         self._http = http
-        self._shop = Shop(seed=2)
+        self._shop = Shop(seed=2, impressions=impressions)
         self.seconds: dict[str, list[float]] = {"events": [], "rank": []}
         self.failures: Counter[str] = Counter()
         self.events = 0
@@ -66,12 +67,19 @@ class Load:
             self.failures[f"{name}: {response.status}"] += 1
 
 
-async def main(url: str, seconds: float, events: float, per_request: int, rankings: float) -> None:
+async def main(
+    url: str,
+    seconds: float,
+    events: float,
+    per_request: int,
+    rankings: float,
+    impressions: float,
+) -> None:
     """Send, and print."""
     timeout = aiohttp.ClientTimeout(total=20)
     connector = aiohttp.TCPConnector(limit=64)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-        load = Load(url, http)
+        load = Load(url, http, impressions)
         print("sending", flush=True)
         await load.send(seconds, events, per_request, rankings)
     report = {name: quantiles(values) for name, values in load.seconds.items()}
@@ -79,5 +87,6 @@ async def main(url: str, seconds: float, events: float, per_request: int, rankin
 
 
 if __name__ == "__main__":
-    url, seconds, events, per_request, rankings = sys.argv[1:]
-    uvloop.run(main(url, float(seconds), float(events), int(per_request), float(rankings)))
+    url, seconds, events, per_request, rankings, impressions = sys.argv[1:]
+    numbers = float(seconds), float(events), int(per_request), float(rankings)
+    uvloop.run(main(url, *numbers, float(impressions)))

@@ -15,8 +15,9 @@ JSON = dict[str, Any]
 class Shop:
     """Draws events and candidates: few items are popular, many are not."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, impressions: float = 0.3) -> None:
         self._drawn = random.Random(seed)
+        self._impressions = impressions
 
     def item(self) -> str:
         """An item: half of all draws are among the 400 most popular."""
@@ -34,8 +35,8 @@ class Shop:
         return f"v{self._drawn.randrange(VISITORS)}"
 
     def event(self, visitor: str) -> JSON:
-        """Of ten events three are impressions of 10 items each, the others are of one item."""
-        if self._drawn.random() < 0.3:
+        """An impression of 10 items, or an event of one item."""
+        if self._drawn.random() < self._impressions:
             return {"type": "impression", "visitor": visitor, "items": self.items(10)}
         kinds, weights = ("view", "click", "cart", "purchase"), (55, 35, 7, 3)
         kind = self._drawn.choices(kinds, weights)[0]
