@@ -1,12 +1,13 @@
 """Sharing the loop: work that takes longer is done in slices."""
 
-import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
+from tables.turns import give_way
+
 
 class Slices:
-    """Gives the loop a turn whenever ``budget`` seconds have passed since the last one."""
+    """Gives way to others whenever ``budget`` seconds have passed since the last one."""
 
     def __init__(self, budget: float = 0.0005, clock: Callable[[], float] = perf_counter) -> None:
         self._budget = budget
@@ -14,11 +15,11 @@ class Slices:
         self._ends = 0.0
 
     def start(self) -> None:
-        """A new piece of work begins: the loop has just had its turn."""
+        """A new piece of work begins: others have just had their turn."""
         self._ends = self._clock() + self._budget
 
     async def pause(self) -> None:
         """Call after every small step."""
         if self._clock() > self._ends:
-            await asyncio.sleep(0)
+            await give_way()
             self._ends = self._clock() + self._budget

@@ -30,6 +30,7 @@ from tables.topics import (
     Table,
     changelog_topic,
 )
+from tables.turns import give_way
 
 _logger = logging.getLogger(__name__)
 
@@ -230,7 +231,7 @@ class Replicas:
         applied = 0
         while applied < len(records):
             applied = self._applier.apply(records, applied, slice_seconds)
-            await asyncio.sleep(0)
+            await give_way()
 
     async def _measure(self, reader: Reader) -> None:
         while True:
