@@ -20,7 +20,7 @@ from api.app import make_app as make_api
 from api.readiness import Readiness
 from api.runner import make_runner
 from api.settings import ApiSettings, check_bind
-from freshet.garbage import look_rarely
+from freshet.garbage import look_often
 from freshet.logs import root_cause
 from freshet.settings import Settings
 from freshet.state import APP_ID, REPLICAS, URL, CannotOpen, StageProgress, State, now_ms
@@ -101,7 +101,8 @@ async def serve(
             return
         except Exception as error:
             raise _failure("recovery", error) from error
-        look_rarely()
+        garbage = asyncio.create_task(look_often(), name="garbage")
+        stack.callback(garbage.cancel)
         readiness.set_ready()
         ready()
         _logger.info(

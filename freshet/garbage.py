@@ -1,8 +1,11 @@
 """How often Python looks for garbage: reference counts free nearly all of ours at once."""
 
+import asyncio
 import gc
 
 _THRESHOLDS = (20_000, 50, 1_000)
+_LOOK_SECONDS = 0.05
+_LOOKS = 5
 
 
 def look_rarely() -> None:
@@ -14,3 +17,25 @@ def look_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+async def look_often() -> None:
+    """Look at what is new twenty times a second, for a fraction of a millisecond or a few.
+
+    Python would let it grow first, and hold the event loop for up to 25 ms; what has lived longer
+    it would look at again and again, for up to 90 ms, though nearly all of it is rows that stay.
+    So that is looked at once more, and then left alone: requests make no cycles that could wait
+    there for a collection (nine objects of them in half a minute of 600 requests per second).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        while True:
+            for _ in range(_LOOKS):
+                await asyncio.sleep(_LOOK_SECONDS)
+                gc.collect(0)
+            gc.collect(1)
+            gc.freeze()
+    finally:
+        gc.enable()

@@ -99,7 +99,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     """Rows of several versions, in any order, give the same features."""
     shop = random_shop(5, PLAN)
     ids = [f"i{i}" for i in range(12)]
-    applied: list[Callable[[Columns], None]] = [
+    applied: list[Callable[[Columns], object]] = [
         *[partial(Columns.apply_item, id=id, row=row) for id, row in shop.items.items()],
         *[partial(Columns.apply_seller, id=id, row=row) for id, row in shop.sellers.items()],
         *[partial(Columns.apply_segment, key=key, row=row) for key, row in shop.segments.items()],
