@@ -13,3 +13,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     """A running API with all that is behind it."""
     async with running(tmp_path) as made:
         yield made
+
+
+# Scripts, not modules with examples: they run as processes of their own.
+collect_ignore = ["killed_freshet.py", "plain_counts.py"]

@@ -77,7 +77,6 @@ def test_a_surface_out_of_bounds_does_not_parse(text: str) -> None:
         (Surface(rules=(Rule("x", "boost", {"a": object()}),)), "unsupported"),
         (Surface(name="home", temperature=-1), "'home': temperature: .* >= 0"),
     ],
-    ids=str,
 )
 def test_a_surface_that_the_spec_cannot_serve_is_refused(surface: Surface, part: str) -> None:
     """The message names what is wrong."""
