@@ -138,7 +138,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         server = Server(tmp_path / "data", tmp_path / "server.log")
         url = server.url()
         server.ready(url)
-        with waiting(url, _never(token)) as connection:
+        with waiting(url, _never(token), unsent=1) as connection:
             server.process.send_signal(signal.SIGTERM)
             until_refused(url)
             assert server.stop() == 128 + signal.SIGTERM
@@ -160,14 +160,15 @@ def until_refused(url: str) -> None:
 
 
 @contextmanager
-def waiting(url: str, token: str) -> Iterator[socket.socket]:
-    """A connection on which a ranking waits for ``token``, which takes it a second."""
+def waiting(url: str, token: str, unsent: int = 0) -> Iterator[socket.socket]:
+    """A connection on which a ranking waits for ``token``, which takes it a second; with
+    ``unsent`` bytes it waits for these, and is not done before the server gives it up."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps({"candidates": ["i"], "token": token}).encode()
     with socket.create_connection((host, int(port)), timeout=SOON) as connection:
         connection.sendall(
             b"POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body[: len(body) - unsent])
         )
         get(f"{url}/healthz")  # sent later: what came before is under way
         yield connection
