@@ -16,7 +16,7 @@ from personalization.decisions import Decision, pack
 from personalization.events import SERVED, Stamp, StampedEvent
 from personalization.plan import StatePlan
 from personalization.ranking.ulid import partition_of
-from personalization.wire import USER_VISITOR
+from personalization.state.keys import USER_VISITOR
 from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
 
 _LINGER_SECONDS = 0.05

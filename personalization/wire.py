@@ -16,11 +16,11 @@ from personalization.events import (
     StampedEvent,
 )
 from personalization.plan import MAX_ATTRIBUTES_BYTES, MAX_ID_BYTES, StatePlan
+from personalization.state.keys import USER_VISITOR
 
 MAX_FUTURE_MS = 5 * 60_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: earlier is a wrong clock or a wrong unit
 MAX_ITEMS = 500
-USER_VISITOR = "user:"
 KINDS = ("item", "seller", "user")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 

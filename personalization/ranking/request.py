@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 
 from personalization.features.view import F64, Moment
-from personalization.wire import USER_VISITOR, FieldError, Rejected, id_error
+from personalization.state.keys import USER_VISITOR
+from personalization.wire import FieldError, Rejected, id_error
 
 MAX_CANDIDATES = 2000
 MAX_LIMIT = 500
