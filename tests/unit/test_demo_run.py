@@ -1,8 +1,8 @@
 """The demo end to end, against a stand-in server that ranks at random and learns nothing."""
 
 import io
-import math
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
