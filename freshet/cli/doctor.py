@@ -33,8 +33,12 @@ def command(config: Path | None, **flags: object) -> None:
     console.print("Settings in force:")
     for name, origin in origins.items():
         value = getattr(settings, name)
-        shown = f"{len(value)} set" if name == "api_keys" else value
-        console.print(f"  {name:20} {escape(str(shown))}  [dim]({escape(origin)})[/dim]")
+        shown = "(none)" if value in (None, (), "") else value
+        if name == "api_keys":
+            shown = f"{len(value)} set"
+        elif name == "sasl_password" and value:
+            shown = "set"
+        console.print(f"  {name:24} {escape(str(shown))}  [dim]({escape(origin)})[/dim]")
     problems = 0
     for finding in examine(settings):
         problems += not finding.fine

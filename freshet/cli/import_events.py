@@ -57,14 +57,15 @@ def command(
     from freshet.importers.checkpoint import Checkpoint, CheckpointError, beside_data, of_server
     from freshet.importers.run import ImportStopped
     from freshet.importers.source import SourceError
-    from freshet.settings import SettingsError
+    from freshet.settings import SettingsError, refuse_cluster
     from freshet.state import CannotOpen
 
     if server is not None and data is not None:
         raise click.UsageError("--server and --data exclude each other")
     console = Console(stderr=True)
     with plain(SettingsError, SourceError, CheckpointError, ImportStopped, CannotOpen):
-        settings = loaded(config, data=data, spec=spec, partitions=partitions).settings
+        found = loaded(config, data=data, spec=spec, partitions=partitions)
+        settings = found.settings if data is None else refuse_cluster(found, "import --data")
         source = _source(kind, path)
         if data is None:
             url = server or f"http://{settings.host}:{settings.port}"

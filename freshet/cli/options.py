@@ -10,6 +10,13 @@ import click
 
 from freshet.settings import Loaded, load
 
+
+def _listed(_context: click.Context, _option: click.Parameter, text: str | None) -> object:
+    return None if text is None else text.replace(",", " ").split()
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
 _FLAGS: dict[str, dict[str, Any]] = {
     "host": {"help": "Address to listen on."},
     "port": {"type": int, "help": "Port to listen on; 0 takes a free one."},
@@ -26,7 +33,46 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "type": click.Choice(["debug", "info", "warning", "error"]),
         "help": "The least that is logged.",
     },
+    "bootstrap_servers": {
+        "callback": _listed,
+        "metavar": "HOST:PORT,…",
+        "help": "Brokers of the Kafka cluster to begin with.",
+    },
+    "security_protocol": {
+        "type": click.Choice(["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]),
+        "help": "How to speak to brokers.",
+    },
+    "sasl_mechanism": {
+        "type": click.Choice(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        "help": "How to show the password.",
+    },
+    "sasl_username": {"help": "Who to be; the password is FRESHET_SASL_PASSWORD."},
+    "ssl_ca_location": {"type": _FILE, "help": "Certificates to trust, in PEM."},
+    "ssl_certificate_location": {"type": _FILE, "help": "Certificate to show, in PEM."},
+    "ssl_key_location": {"type": _FILE, "help": "Key of that certificate, in PEM."},
+    "app_id": {"help": "Name of the deployment: of its group and its changelogs."},
+    "topic_prefix": {"help": "What the names of all topics begin with."},
+    "worker_id": {"help": "Name of this worker, for good (default: the host's name)."},
+    "session_timeout": {"help": "How long others wait for a silent worker, such as 10s."},
+    "replication": {"type": int, "help": "Brokers that each have a copy of a new topic."},
+    "min_insync_replicas": {"type": int, "help": "Copies that a write needs."},
+    "events_retention": {"help": "How long events are kept, such as 365d, or forever."},
+    "changelog_compaction_lag": {"help": "How long every version of a row is kept."},
+    "append_timeout": {"help": "How long a request waits for brokers, such as 5s."},
 }
+
+CLUSTER = (
+    "bootstrap_servers",
+    "security_protocol",
+    "sasl_mechanism",
+    "sasl_username",
+    "ssl_ca_location",
+    "ssl_certificate_location",
+    "ssl_key_location",
+    "app_id",
+    "topic_prefix",
+)
+"""The settings of every command that works on a Kafka cluster."""
 
 
 def settings_flags(*names: str) -> Callable[[Any], Any]:
@@ -35,7 +81,7 @@ def settings_flags(*names: str) -> Callable[[Any], Any]:
     def add(function: Any) -> Any:
         function = click.option(
             "--config",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=_FILE,
             help="Settings file, instead of ./freshet.toml.",
         )(function)
         for name in reversed(names):

@@ -32,11 +32,12 @@ def command(
     from rich.console import Console
 
     from freshet.cli.progress import Bars
-    from freshet.settings import SettingsError
+    from freshet.settings import SettingsError, refuse_cluster
     from freshet.state import CannotOpen
 
     with plain(SettingsError, CannotOpen):
-        settings = loaded(config, data=data, spec=spec, partitions=partitions).settings
+        found = loaded(config, data=data, spec=spec, partitions=partitions)
+        settings = refuse_cluster(found, "freshet rebuild")
         start = time.monotonic()
         with Bars(Console(stderr=True)) as bars:
             records = asyncio.run(_rebuild(settings, bars))

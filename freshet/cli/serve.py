@@ -45,10 +45,10 @@ def command(config: Path | None, **flags: object) -> None:
     from rich.console import Console
 
     from freshet.cli.progress import Bars
-    from freshet.settings import SettingsError
+    from freshet.settings import SettingsError, refuse_cluster
 
     with plain(SettingsError):
-        settings = loaded(config, **flags).settings
+        settings = refuse_cluster(loaded(config, **flags), "freshet serve")
 
     # These take a moment to import: not before the settings are right.
     import uvloop

@@ -7,7 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from freshet.settings import Settings, SettingsError, import_attribute, load
+from freshet.settings import (
+    Settings,
+    SettingsError,
+    import_attribute,
+    load,
+    need_cluster,
+    refuse_cluster,
+)
 from personalization.spec import Spec
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
@@ -24,7 +31,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert list(rows) == list(Settings.__struct_fields__)
     for field in msgspec.structs.fields(Settings):
         default = field.default
-        shown = "none" if default in (None, ()) else f"`{default!s}`"
+        shown = "none" if default in (None, (), "") else f"`{default!s}`"
         assert rows[field.name] == (shown.lower() if isinstance(default, bool) else shown)
 
 
@@ -57,6 +64,75 @@ def test_variables_are_texts() -> None:
     assert settings.data == Path.home() / "data"
     assert settings.api_keys == ("one", "two", "three", "four")
     assert settings.host == "127.0.0.1"
+
+
+def test_a_cluster_has_defaults_of_its_own() -> None:
+    """Servers are a list; there are more partitions, unless their number is given."""
+    cluster = {"FRESHET_BOOTSTRAP_SERVERS": "one:9092, [::1]:9093"}
+    settings, origins = load({}, cluster)
+    assert settings.bootstrap_servers == ("one:9092", "[::1]:9093")
+    assert (settings.partitions, origins["partitions"]) == (16, "default on Kafka")
+    assert load({"partitions": 4}, cluster).settings.partitions == 4
+    assert load({}, {}).settings.partitions == 4
+
+
+def test_durations_are_what_they_say() -> None:
+    """In ms or seconds, as their names say; events may be kept for good."""
+    settings = load({}, {"FRESHET_EVENTS_RETENTION": "365d"}).settings
+    assert settings.events_retention_ms == 365 * 86_400_000
+    assert load({}, {}).settings.events_retention_ms is None
+    assert settings.changelog_compaction_lag_ms == 86_400_000
+    assert (settings.session_timeout_seconds, settings.append_timeout_seconds) == (10.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bootstrap_servers": "one"}, r"^bootstrap_servers .*'one' is not of the form host:port"),
+        ({"bootstrap_servers": "http://one:9092"}, "not of the form host:port"),
+        ({"bootstrap_servers": "one:99999"}, "not of the form host:port"),
+        ({"security_protocol": "SASL_SSL"}, r"^sasl_username \(default\): .* needs it"),
+        (
+            {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u"},
+            r"^sasl_password \(default\): .* needs it",
+        ),
+        ({"sasl_username": "u"}, r"security_protocol is PLAINTEXT, which sends none"),
+        ({"ssl_ca_location": "ca.pem"}, "PLAINTEXT, which has no TLS"),
+        ({"security_protocol": "SSL", "ssl_ca_location": "ca.pem"}, "there is no file ca.pem"),
+        ({"app_id": "a b"}, r"^app_id .*'a b' is not up to 100 letters"),
+        ({"worker_id": "eins/zwei"}, r"^worker_id"),
+        ({"topic_prefix": "ä-"}, r"^topic_prefix"),
+        ({"events_retention": "never"}, r"^events_retention .*'never' .* nor 'forever'"),
+        ({"session_timeout": "10"}, r"^session_timeout"),
+        ({"replication": "2", "min_insync_replicas": "3"}, "no write could be acknowledged"),
+    ],
+)
+def test_settings_of_a_cluster_are_checked_against_each_other(
+    values: dict[str, str], message: str
+) -> None:
+    """What could not work is refused before a broker is asked."""
+    with pytest.raises(SettingsError, match=message):
+        load({}, {f"FRESHET_{name.upper()}": value for name, value in values.items()})
+
+
+def test_a_password_is_in_no_message() -> None:
+    """Neither where it is wrong, nor where something else is."""
+    Path("freshet.toml").write_text('sasl_password = "hush hush"\n')
+    with pytest.raises(SettingsError, match="sasl_password") as caught:
+        load({}, {})
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(Settings(sasl_password="hush"))
+
+
+def test_commands_say_which_mode_they_are_for() -> None:
+    """serve keeps its own log; api and worker need a cluster."""
+    alone, cluster = load({}, {}), load({"bootstrap_servers": ["b:9092"]}, {})
+    assert need_cluster(cluster, "freshet api").bootstrap_servers == ("b:9092",)
+    assert refuse_cluster(alone, "freshet serve").bootstrap_servers == ()
+    with pytest.raises(SettingsError, match=r"freshet api works on a Kafka cluster"):
+        need_cluster(alone, "freshet api")
+    with pytest.raises(SettingsError, match=r"\(--bootstrap-servers\): freshet serve keeps its"):
+        refuse_cluster(cluster, "freshet serve")
 
 
 def test_an_unknown_name_in_the_file_is_an_error_that_names_it() -> None:
