@@ -30,6 +30,7 @@ class Metrics:
         self.newest_event = self._gauge("newest_event_age_seconds", "Age of the newest event.")
         self.behind = self._gauge("replica_behind_records", "Records not applied yet.", "table")
         self.ready = self._gauge("ready", "1 when requests are served.")
+        self.recovered = self._gauge("recovered_ratio", "How much is recovered, 0 to 1.", "stage")
         self.decisions = self._counter("decisions_written", "Decisions in the log.")
         self.decisions_queued = self._gauge("decisions_queued", "Decisions not in the log yet.")
         self.decisions_dropped = self._counter(

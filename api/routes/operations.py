@@ -43,8 +43,12 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """For Prometheus."""
-    measured, ready = request.app[METRICS], request.app[READINESS].ready
+    measured, readiness = request.app[METRICS], request.app[READINESS]
+    ready = readiness.ready
     measured.ready.set(ready)
+    for stage in readiness.stages:
+        done = stage.done / stage.total if stage.total else 1.0
+        measured.recovered.labels(stage.name).set(min(done, 1.0))
     measured.decisions_queued.set(request.app[QUEUE].queued())
     if ready:
         for table, records in request.app[REPLICAS].behind().items():

@@ -57,7 +57,8 @@ async def test_until_everything_is_recovered_requests_are_turned_away(tmp_path: 
         problem = await stack.problem(503, "POST", "/v1/rank", {})
         assert "tables 50 of 200" in problem["detail"]
         await stack.ok("GET", "/healthz")
-        assert (await stack.call("GET", "/metrics")).status == 200
+        metrics = await (await stack.call("GET", "/metrics")).text()
+        assert 'freshet_recovered_ratio{stage="tables"} 0.25' in metrics
         stack.readiness.set_ready()
         assert (await stack.ok("GET", "/readyz"))["ready"] is True
         await stack.ok("POST", "/v1/rank", {})
