@@ -118,4 +118,5 @@ class Ranker:
         age = max(0, now - newest) if newest else None
         if age is not None:
             self._metrics.newest_event.set(age / 1000)
-        return Freshness(age, dict(self._replicas.behind()), caught_up)
+        replicas = self._replicas
+        return Freshness(age, dict(replicas.behind()), replicas.measured_ms_ago(), caught_up)

@@ -19,10 +19,12 @@ _PACKING = 1  # zlib's fastest: float32 vectors gain little from more
 
 class Freshness(msgspec.Struct, frozen=True):
     """How new what was known was: the age of the newest event (ms), how many records each replica
-    is behind, and whether the token's writes were known (``None``: no token)."""
+    is behind, how long ago that was measured (ms; more than about 100 where the log does not
+    answer), and whether the token's writes were known (``None``: no token)."""
 
     newest_event_ms: int | None = None
     behind: dict[str, int] = {}
+    measured_ms_ago: int | None = None
     caught_up: bool | None = None
 
 

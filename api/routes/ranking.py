@@ -52,6 +52,7 @@ OPERATIONS = (
             "freshness": {
                 "newest_event_ms": 12,
                 "behind": {"visitors": 0, "items": 0},
+                "measured_ms_ago": 40,
                 "caught_up": True,
             },
             "arms": {},

@@ -1,12 +1,15 @@
 """Where in the log each decision is."""
 
+import logging
 import struct
 from pathlib import Path
 
 from rocksdict import Options, Rdict, WriteBatch
 
-from eventlog.protocol import EventLog, TopicPartition
+from eventlog.protocol import EventLog, LogUnavailable, Reader, TopicPartition
 from tables.topics import DECISIONS
+
+_logger = logging.getLogger(__name__)
 
 _PLACE = struct.Struct(">HQ")
 _ID = b"d"
@@ -33,15 +36,18 @@ class DecisionIndex:
             TopicPartition(DECISIONS, number) for number in range(log.partitions(DECISIONS))
         ]
 
-    async def tail(self) -> None:
-        """Keep the index up to date until cancelled."""
+    async def reader(self) -> Reader:
+        """What ``tail`` reads: from where the index ends, or from the front of another log."""
         ends = await self._log.end_offsets(self._partitions)
         if any(self._position(tp) > end for tp, end in ends.items()):
             self._clear()
         starts = await self._log.start_offsets(self._partitions)
-        reader = self._log.reader(
+        return self._log.reader(
             {tp: max(start, self._position(tp)) for tp, start in starts.items()}
         )
+
+    async def tail(self, reader: Reader) -> None:
+        """Keep the index up to date until cancelled; closes ``reader`` then."""
         since_drop = 0
         try:
             while True:
@@ -84,7 +90,11 @@ class DecisionIndex:
 
     async def _drop_expired(self) -> None:
         """Drop ids from the oldest on, up to the first that is kept, a bounded number at once."""
-        starts = await self._log.start_offsets(self._partitions)
+        try:
+            starts = await self._log.start_offsets(self._partitions)
+        except LogUnavailable as error:
+            _logger.warning("expired decisions stay in the index for now: %s", error)
+            return
         batch = WriteBatch(raw_mode=True)
         cursor = self._db.iter()
         cursor.seek(_ID)

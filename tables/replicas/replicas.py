@@ -74,22 +74,28 @@ class Replicas:
         )
         self._decisions = DecisionIndex(log, path / "decisions")
         self._stamps = Stamps(lambda item: self.catalogue_row("item", item), plan)
+        self._measured_at: float | None = None
         self._ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin to catch up, in the background. The topics must exist."""
-        positions = await self._positions()
+        """Begin to catch up, in the background. The topics must exist.
+
+        Where the log does not answer, ``LogUnavailable`` is raised; it may be called again.
+        """
+        ends = await self._log.end_offsets(self._partitions)
+        positions = await self._positions(ends)
+        decisions = await self._decisions.reader()
+        reader = self._log.reader(positions)
         self._watermarks = Watermarks(self._store.watermarks())
         self._applier = Applier(
             self._store, self.columns, self._stamps, self._watermarks, self._clock
         )
         self._behind = dict.fromkeys((table.name for table in TABLES), 0)
-        reader = self._log.reader(positions)
         self._tasks = [
-            asyncio.create_task(self._tail(reader), name="replicas"),
+            asyncio.create_task(self._tail(reader, ends), name="replicas"),
             asyncio.create_task(self._measure(reader), name="replicas measuring"),
-            asyncio.create_task(self._decisions.tail(), name="decision index"),
+            asyncio.create_task(self._decisions.tail(decisions), name="decision index"),
         ]
 
     async def ready(self) -> None:
@@ -155,6 +161,12 @@ class Replicas:
         """For each table how many changelog records are not applied, as of 0.1 s ago at most."""
         return self._behind
 
+    def measured_ms_ago(self) -> int | None:
+        """How old what ``behind`` says is; ``None`` before the first measurement."""
+        if self._measured_at is None:
+            return None
+        return int((self._clock() - self._measured_at) * 1000)
+
     def watermark(self, table: str, partition: int) -> Watermark:
         """How far the rows that are applied have read their topic."""
         return self._watermarks.get(TablePartition(table, partition))
@@ -176,9 +188,8 @@ class Replicas:
             return False
         return True
 
-    async def _positions(self) -> dict[TopicPartition, int]:
+    async def _positions(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Where to go on; from the front, with nothing, where a changelog was made anew."""
-        ends = await self._log.end_offsets(self._partitions)
         kept = self._store.positions()
         if any(kept.get(at, 0) > ends[tp] for tp, at in self._partitions.items()):
             _logger.warning("the changelogs were made anew: reading them from the front")
@@ -187,9 +198,9 @@ class Replicas:
         starts = await self._log.start_offsets(self._partitions)
         return {tp: max(starts[tp], kept.get(at, 0)) for tp, at in self._partitions.items()}
 
-    async def _tail(self, reader: Reader) -> None:
+    async def _tail(self, reader: Reader, ends: Mapping[TopicPartition, int]) -> None:
         try:
-            await self._catch_up(reader)
+            await self._catch_up(reader, ends)
             await self._load_columns()
             self._applier.columnar = True
             self.progress.total = self.progress.done
@@ -201,9 +212,8 @@ class Replicas:
         finally:
             await reader.close()
 
-    async def _catch_up(self, reader: Reader) -> None:
-        """Bring the store to where the changelogs end now, without the columns."""
-        ends = await self._log.end_offsets(self._partitions)
+    async def _catch_up(self, reader: Reader, ends: Mapping[TopicPartition, int]) -> None:
+        """Bring the store to where the changelogs ended at the start, without the columns."""
         tail = sum(max(0, end - reader.position(tp)) for tp, end in ends.items())
         self.progress.total = tail + self._store.size()
         while any(reader.position(tp) < end for tp, end in ends.items()):
@@ -234,13 +244,20 @@ class Replicas:
             await give_way()
 
     async def _measure(self, reader: Reader) -> None:
+        known = True
         while True:
             try:
                 async with asyncio.timeout(_MEASURE_TIMEOUT_SECONDS):
                     ends = await self._log.end_offsets(self._partitions)
             except (LogUnavailable, TimeoutError) as error:
-                _logger.warning("how far the replicas are behind is unknown: %s", error)
+                if known:
+                    _logger.warning("how far the replicas are behind is unknown: %s", error)
+                known = False
             else:
+                if not known:
+                    _logger.info("how far the replicas are behind is known again")
+                known = True
+                self._measured_at = self._clock()
                 behind = dict.fromkeys(self._behind, 0)
                 for tp, end in ends.items():
                     behind[self._partitions[tp].table] += max(0, end - reader.position(tp))

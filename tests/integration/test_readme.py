@@ -17,7 +17,7 @@ SETUP = re.compile(r"```sh\n(token\(\) .*?)```", re.DOTALL)
 STEP = re.compile(r"```sh\n(curl .*?)```\n\n```json\n(.*?)```", re.DOTALL)
 # What differs from run to run.
 NAMES = {"decision", "token", "feature_set"}
-MEASURED = {"newest_event_ms", "score", "propensity"}
+MEASURED = {"newest_event_ms", "measured_ms_ago", "score", "propensity"}
 
 
 def alike(written: Any, answered: Any) -> bool:

@@ -1,7 +1,7 @@
 """Replicas over a real embedded log: catching up, restarting, waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count, pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ from shutil import rmtree
 import pytest
 
 from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import Entry, TopicPartition
+from eventlog.protocol import Entry, LogUnavailable, TopicPartition
 from personalization.plan import StatePlan
 from personalization.state.rows import (
     CatalogueRow,
@@ -94,6 +94,15 @@ async def applied(made: Replicas, table: str, offset: int, partition: int = 0) -
         await made._watermarks.reach(
             TablePartition(table, partition), lambda watermark: watermark.offset >= offset
         )
+
+
+async def soon(check: Callable[[], bool]) -> None:
+    """Wait, a bounded time, until ``check`` is true."""
+    async with asyncio.timeout(SOON):
+        while True:
+            if check():
+                return
+            await asyncio.sleep(0.01)
 
 
 def visitor(offset: int) -> VisitorRow:
@@ -267,6 +276,23 @@ async def test_how_far_behind_is_measured(log: EmbeddedLog, tmp_path: Path) -> N
     """A replica that has applied everything is behind by nothing."""
     await fill(log, 5)
     async with replicas(log, tmp_path / "r") as made:
+        assert made.behind() == {table.name: 0 for table in TABLES}
+
+
+async def test_a_log_that_does_not_answer_shows_in_the_age_of_the_measurement(
+    log: EmbeddedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replica goes on with what it has, and says how long ago it knew how far behind it was."""
+    async with replicas(log, tmp_path / "r") as made:
+        await soon(lambda: made.measured_ms_ago() is not None)
+
+        async def gone(partitions: object) -> dict[TopicPartition, int]:
+            raise LogUnavailable([], "no broker answers")
+
+        monkeypatch.setattr(log, "end_offsets", gone)
+        await soon(lambda: (made.measured_ms_ago() or 0) > 300)
+        monkeypatch.undo()
+        await soon(lambda: (made.measured_ms_ago() or 0) < 200)
         assert made.behind() == {table.name: 0 for table in TABLES}
 
 

@@ -239,7 +239,12 @@ def test_the_answer_is_the_decisions(shop: Any) -> None:
         "decision": decision.id,
         "items": [{"item": "i0", "propensity": 1.0, "sources": ["caller"], "reasons": []}],
         "dropped": {"out": "out_of_stock"},
-        "freshness": {"newest_event_ms": None, "behind": {}, "caught_up": None},
+        "freshness": {
+            "newest_event_ms": None,
+            "behind": {},
+            "measured_ms_ago": None,
+            "caught_up": None,
+        },
         "arms": {},
         "model": "formula",
         "feature_set": shop.spec.feature_set_id,
