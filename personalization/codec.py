@@ -22,19 +22,21 @@ class Codec(Generic[T]):
     Link(visitor='v1', at=7)
     """
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T], version: bytes = VERSION) -> None:
         self._kind = kind
+        self._version = version
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(kind)
 
     def encode(self, value: T) -> bytes:
         """``value`` in bytes; equal values give equal bytes."""
-        return VERSION + self._encoder.encode(value)
+        return self._version + self._encoder.encode(value)
 
     def decode(self, data: bytes) -> T:
         """The value. Raises ``CodecError``, which says what was expected."""
-        if data[:1] != VERSION:
-            raise CodecError(f"{self._kind.__name__}: version byte {data[:1]!r}, not {VERSION!r}")
+        if data[:1] != self._version:
+            expected = f"version byte {data[:1]!r}, not {self._version!r}"
+            raise CodecError(f"{self._kind.__name__}: {expected}")
         try:
             return self._decoder.decode(memoryview(data)[1:])
         except msgspec.MsgspecError as error:

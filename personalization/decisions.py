@@ -1,6 +1,5 @@
 """The record of one ranking: enough to run it again to the same bits, and to check it."""
 
-import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -9,12 +8,13 @@ import numpy as np
 
 from personalization.codec import Codec
 from personalization.features.view import F32, F64, I64
+from personalization.packing import U32, pack_words, unpack_words
 from personalization.ranking.hydrate import RowRead
 from personalization.ranking.request import RankRequest
 from personalization.ranking.surface import Surface
 from personalization.ranking.values import RecordedValues
 
-_PACKING = 1  # zlib's fastest: float32 vectors gain little from more
+VERSION = b"\x02"
 
 
 class Freshness(msgspec.Struct, frozen=True):
@@ -39,15 +39,13 @@ class Shown(msgspec.Struct, array_like=True, frozen=True):
 class Offsets(msgspec.Struct, array_like=True, frozen=True):
     """The offset of every row that was read (-1: there was none).
 
-    Of n candidates, int64 little-endian: ``catalogue`` [n], ``sellers_catalogue`` [n] and
-    ``counters`` [L, n], one layer for each of ``levels`` (item, seller, the plan's segments).
+    ``candidates`` are those of n candidates, int64 little-endian [2 + L, n]: catalogue, sellers'
+    catalogue, and counters, one layer for each of ``levels`` (item, seller, the plan's segments).
     ``last_items``: the item rows of the visitor's last items.
     """
 
     levels: list[str]
-    catalogue: bytes
-    sellers_catalogue: bytes
-    counters: bytes
+    candidates: bytes
     last_items: dict[str, int]
 
 
@@ -58,9 +56,9 @@ class Decision(msgspec.Struct, array_like=True, frozen=True):
     visitors' and users' rows as read, ``seen`` and ``disliked`` what the surface took from them;
     ``values`` what filters, rules, caps and diversity read. ``candidates``, ``sources`` and
     ``scores`` (float64 little-endian) have n entries. ``vectors`` are float32 little-endian
-    [m, k], zlib-compressed if ``packed``, of the candidates ``scored`` (``None``: all of them);
-    ``digest`` is BLAKE2b of the plain bytes. ``shown`` is the page, ``dropped`` the reason of
-    what could not be on it.
+    [m, k] of the candidates ``scored`` (``None``: all of them); ``digest`` is BLAKE2b of the plain
+    bytes. If ``packed``, they and the candidates' offsets are as ``pack_words`` leaves them.
+    ``shown`` is the page, ``dropped`` the reason of what could not be on it.
     """
 
     id: str
@@ -95,7 +93,7 @@ class Decision(msgspec.Struct, array_like=True, frozen=True):
     shown: list[Shown]
 
 
-DECISIONS = Codec(Decision)
+DECISIONS = Codec(Decision, VERSION)
 
 
 def digest_of(vectors: bytes) -> bytes:
@@ -104,16 +102,24 @@ def digest_of(vectors: bytes) -> bytes:
 
 
 def pack(decision: Decision) -> Decision:
-    """The same with its vectors compressed: for the writer, off the serving path."""
+    """The same in fewer bytes: for the writer, off the serving path."""
     if decision.packed:
         return decision
-    packed = zlib.compress(decision.vectors, _PACKING)
-    return msgspec.structs.replace(decision, vectors=packed, packed=True)
+    return msgspec.structs.replace(
+        decision,
+        vectors=pack_words(vectors_of(decision).view(np.uint32)),
+        offsets=msgspec.structs.replace(
+            decision.offsets, candidates=pack_words(_as_words(_candidate_offsets(decision)))
+        ),
+        packed=True,
+    )
 
 
 def vector_bytes(decision: Decision) -> bytes:
-    """The plain bytes of the vectors. Raises ``zlib.error`` where they are damaged."""
-    return zlib.decompress(decision.vectors) if decision.packed else decision.vectors
+    """The plain bytes of the vectors. Raises ``Damaged`` where they cannot be unpacked."""
+    if not decision.packed:
+        return decision.vectors
+    return unpack_words(decision.vectors, len(scored_of(decision)), decision.columns).tobytes()
 
 
 def vectors_of(decision: Decision) -> F32:
@@ -135,10 +141,24 @@ def scores_of(decision: Decision) -> F64:
 
 
 def offsets_of(decision: Decision) -> tuple[I64, I64, I64]:
-    """The offsets of catalogue rows [n], sellers' catalogue rows [n] and counters [L, n]."""
-    offsets, n = decision.offsets, len(decision.candidates)
-    return (
-        np.frombuffer(offsets.catalogue, "<i8"),
-        np.frombuffer(offsets.sellers_catalogue, "<i8"),
-        np.frombuffer(offsets.counters, "<i8").reshape(len(offsets.levels), n),
-    )
+    """The offsets of catalogue rows [n], sellers' catalogue rows [n] and counters [L, n].
+
+    Raises ``Damaged`` where they cannot be unpacked.
+    """
+    if decision.packed:
+        rows = 2 * (2 + len(decision.offsets.levels))
+        words = unpack_words(decision.offsets.candidates, len(decision.candidates), rows)
+        offsets = np.ascontiguousarray(words).view("<i8").T
+    else:
+        offsets = _candidate_offsets(decision)
+    return offsets[0], offsets[1], offsets[2:]
+
+
+def _candidate_offsets(decision: Decision) -> I64:
+    plain = np.frombuffer(decision.offsets.candidates, "<i8")
+    return plain.reshape(2 + len(decision.offsets.levels), len(decision.candidates))
+
+
+def _as_words(offsets: I64) -> U32:
+    """Two words for each offset: uint32[n, 2 * rows] of ``offsets`` int64[rows, n]."""
+    return np.array(offsets.T, order="C").view("<u4")

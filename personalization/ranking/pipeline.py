@@ -158,9 +158,13 @@ def _offsets(view: View, who: Hydrated, state: StateReader, plan: StatePlan) -> 
     last = [] if who.visitor is None else last_items(who.visitor, plan)
     return Offsets(
         list(candidates.levels),
-        candidates.catalogue_offset.tobytes(),
-        candidates.seller_catalogue_offset.tobytes(),
-        candidates.stats[:, :, OFFSET].tobytes(),
+        np.vstack(
+            (
+                candidates.catalogue_offset,
+                candidates.seller_catalogue_offset,
+                candidates.stats[:, :, OFFSET],
+            )
+        ).tobytes(),
         dict(zip(last, state.columns.item_offsets(last).tolist(), strict=True)),
     )
 

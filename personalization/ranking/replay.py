@@ -1,7 +1,6 @@
 """A decision run again, from its record and the model it names, and nothing else."""
 
 import struct
-import zlib
 
 import msgspec
 import numpy as np
@@ -14,6 +13,7 @@ from personalization.decisions import (
     vector_bytes,
     vectors_of,
 )
+from personalization.packing import Damaged
 from personalization.ranking.choose import Terms, choose
 from personalization.ranking.filters import FilterError, compile_predicate
 from personalization.ranking.scorer import Scorer
@@ -40,7 +40,7 @@ def replay(decision: Decision, scorer: Scorer) -> Mismatch | None:
 def _vectors(decision: Decision) -> Mismatch | None:
     try:
         plain = vector_bytes(decision)
-    except zlib.error as error:
+    except Damaged as error:
         return Mismatch("vectors", str(error))
     rows = len(scored_of(decision))
     if len(plain) != 4 * rows * decision.columns:

@@ -11,13 +11,14 @@ import json
 import random
 import struct
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from personalization.decisions import DECISIONS, Decision, vector_bytes
+from personalization.packing import pack_words
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.formula import Formula
 from personalization.ranking.replay import replay
@@ -39,7 +40,8 @@ def with_one_bit_flipped(decision: Decision, drawn: random.Random) -> Decision:
     plain = bytearray(vector_bytes(decision))
     bit = drawn.randrange(8 * len(plain))
     plain[bit // 8] ^= 1 << bit % 8
-    return msgspec.structs.replace(decision, vectors=zlib.compress(plain), packed=True)
+    words = np.frombuffer(plain, np.uint32).reshape(-1, decision.columns)
+    return msgspec.structs.replace(decision, vectors=pack_words(words), packed=True)
 
 
 def main(path: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from eventlog.embedded import EmbeddedLog
@@ -148,10 +149,10 @@ async def test_vectors_are_the_same_folded_again_from_the_log(shop: Shop) -> Non
     flipped[40] ^= 1
     assert audit(msgspec.structs.replace(decision, vectors=bytes(flipped)), rows, marketplace)
 
-    counters = offsets_of(decision)[2].copy()
-    counters[counters >= 0] += 10**6
+    offsets = np.vstack(offsets_of(decision))
+    offsets[2:][offsets[2:] >= 0] += 10**6
     elsewhere = msgspec.structs.replace(
-        decision, offsets=msgspec.structs.replace(decision.offsets, counters=counters.tobytes())
+        decision, offsets=msgspec.structs.replace(decision.offsets, candidates=offsets.tobytes())
     )
     with pytest.raises(NotInLog):
         audit(elsewhere, rows, marketplace)

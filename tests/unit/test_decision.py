@@ -180,7 +180,7 @@ def test_every_other_change_is_noticed(busy: Any) -> None:
         ("scores", {"scores": scores.tobytes()}),
         ("scores", {"scores": b""}),
         ("vectors", {"vectors": decision.vectors[:-4]}),
-        ("vectors", {"vectors": b"no zlib", "packed": True}),
+        ("vectors", {"vectors": b"not packed", "packed": True}),
         ("dropped", {"dropped": {}}),
         ("dropped", {"values": values}),
         ("shown", {"shown": [second, first, *rest]}),
