@@ -12,6 +12,7 @@ from api.intake import NotAppended
 from api.metrics import Metrics
 from api.problems import Problem, wrong
 from api.readiness import Readiness
+from eventlog.protocol import LogUnavailable
 from personalization.wire import Rejected
 
 _logger = structlog.get_logger(__name__)
@@ -45,6 +46,8 @@ class Edge:
             return
         stages = [f"{s.name} {s.done} of {s.total}" for s in self._readiness.stages]
         doing = f": recovering {', '.join(stages)}" if stages else ""
+        if self._readiness.waiting is not None:
+            doing = f": {self._readiness.waiting}"
         raise Problem(503, f"the server is starting{doing}", headers={"Retry-After": "1"})
 
     def _problem(self, request: web.Request, error: Exception) -> Problem:
@@ -56,6 +59,8 @@ class Edge:
                 return wrong(error.errors)
             case NotAppended():
                 return _not_appended(error)
+            case LogUnavailable():
+                return Problem(503, str(error), headers={"Retry-After": "1"})
             case web.HTTPException() if error.status < 500:
                 return _http_problem(request, error)
         return self._internal(request, error)

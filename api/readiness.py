@@ -24,6 +24,8 @@ class Readiness:
     """
 
     def __init__(self) -> None:
+        self.waiting: str | None = None
+        """What keeps recovery from going on, in words: no broker answers, say."""
         self._stages: dict[str, Stage] = {}
         self._started = False
         self._stopping = False

@@ -22,10 +22,14 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether requests are served, and what is or was recovered: rows ``done`` of ``total``."""
+    """Whether requests are served, and what is or was recovered: rows ``done`` of ``total``.
+
+    ``waiting`` says what keeps recovery from going on, if anything does: no broker answers, say.
+    """
 
     ready: bool
     recovering: list[Stage]
+    waiting: str | None = None
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -36,7 +40,7 @@ async def healthz(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """200 once requests are served; before, 503 with what is being recovered."""
     readiness = request.app[READINESS]
-    response = answer(Ready(readiness.ready, readiness.stages))
+    response = answer(Ready(readiness.ready, readiness.stages, readiness.waiting))
     response.set_status(200 if readiness.ready else 503)
     return response
 
@@ -83,7 +87,11 @@ OPERATIONS = (
         "operations",
         "Whether requests are served, and how far recovery is",
         Ready,
-        {"ready": True, "recovering": [{"name": "tables", "done": 1200, "total": 1200}]},
+        {
+            "ready": True,
+            "recovering": [{"name": "tables", "done": 1200, "total": 1200}],
+            "waiting": None,
+        },
     ),
     Operation(
         "GET",

@@ -53,9 +53,15 @@ async def test_until_everything_is_recovered_requests_are_turned_away(tmp_path: 
         assert await response.json() == {
             "ready": False,
             "recovering": [{"name": "tables", "done": 50, "total": 200}],
+            "waiting": None,
         }
         problem = await stack.problem(503, "POST", "/v1/rank", {})
         assert "tables 50 of 200" in problem["detail"]
+        stack.readiness.waiting = "no broker answers"
+        assert (await (await stack.call("GET", "/readyz")).json())["waiting"] == "no broker answers"
+        problem = await stack.problem(503, "POST", "/v1/rank", {})
+        assert "no broker answers" in problem["detail"]
+        stack.readiness.waiting = None
         await stack.ok("GET", "/healthz")
         metrics = await (await stack.call("GET", "/metrics")).text()
         assert 'freshet_recovered_ratio{stage="tables"} 0.25' in metrics
