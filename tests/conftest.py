@@ -1,14 +1,21 @@
 """What every test shares."""
 
+import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.kafka_broker import ADMIN, Cluster
+from tests.kafka_jars import KafkaMissing, kafka_jars
+
 # No deadline: the first call of a compiled function takes as long as its compilation.
 settings.register_profile("freshet", deadline=None, print_blob=True)
 settings.load_profile("freshet")
 
+SCRAM_USERS = {"worker": "worker-secret", "api": "api-secret"}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,3 +26,65 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real event data in ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kafka() -> None:
+    """Kafka can be started here; else the test is skipped, or fails where Kafka is required."""
+    try:
+        kafka_jars()
+    except KafkaMissing as missing:
+        if os.environ.get("FRESHET_TEST_KAFKA") == "required":
+            pytest.fail(f"Kafka is required: {missing}", pytrace=False)
+        pytest.skip(f"no Kafka here: {missing}")
+
+
+@pytest.fixture(scope="session")
+def _one_broker(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "one"))
+
+
+@pytest.fixture(scope="session")
+def _three_brokers(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "three", 3))
+
+
+@pytest.fixture(scope="session")
+def _scram_broker(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    users = {ADMIN: "admin-secret", **SCRAM_USERS}
+    yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "scram", users=users))
+
+
+def _running(cluster: Cluster) -> Iterator[Cluster]:
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def broker(_one_broker: Cluster) -> Cluster:
+    """One broker, shared by the tests of this process: name topics and groups of your own."""
+    _one_broker.heal()
+    return _one_broker
+
+
+@pytest.fixture
+def cluster(_three_brokers: Cluster) -> Cluster:
+    """Three brokers that replicate, shared as ``broker`` is."""
+    _three_brokers.heal()
+    return _three_brokers
+
+
+@pytest.fixture
+def scram_broker(_scram_broker: Cluster) -> Cluster:
+    """One broker that asks for passwords and grants nothing unless told, shared as ``broker``."""
+    _scram_broker.heal()
+    return _scram_broker
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What the names of a test's topics and groups begin with on a shared broker."""
+    return f"t{uuid.uuid4().hex[:8]}-"
