@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from faust.stores.base import SerializedStore
 from faust.types import TP, EventT
 
+from eventlog.protocol import Record
 from tables.recovery import newest_rows
 from tables.store import PartitionWrite, TableStore
 from tables.topics import table_of
@@ -33,9 +34,7 @@ class Store(SerializedStore[bytes, bytes]):
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Note it; never lower than what is noted."""
-        known = self.persisted_offset(tp)
-        if known is None or offset > known:
-            self._rows.set_persisted_offset(self._table, tp.partition, offset)
+        self._rows.passed(self._table, tp.partition, offset)
 
     def apply_changelog_batch(
         self,
@@ -44,15 +43,17 @@ class Store(SerializedStore[bytes, bytes]):
         to_value: Callable[[Any], bytes],
     ) -> None:
         """Take over what another owner wrote: of each key the row with the highest offset."""
-        by_partition: dict[int, list[Any]] = {}
+        by_partition: dict[int, list[Record]] = {}
         for event in batch:
-            by_partition.setdefault(event.message.partition, []).append(event.message)
-        for partition, messages in by_partition.items():
-            newest = newest_rows(
-                self._rows, self._table, partition, ((m.key, m.value) for m in messages)
+            message = event.message
+            record = Record(
+                message.offset, int(message.timestamp * 1000), message.key, message.value
             )
+            by_partition.setdefault(message.partition, []).append(record)
+        for partition, records in by_partition.items():
+            rows = newest_rows(self._rows, self._table, partition, records).rows
             self._rows.write_now(
-                [PartitionWrite(self._table, partition, list(newest.items()), messages[-1].offset)]
+                [PartitionWrite(self._table, partition, list(rows.items()), records[-1].offset)]
             )
 
     def _get(self, key: bytes) -> bytes | None:

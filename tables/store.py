@@ -142,6 +142,12 @@ class TableStore:
         prefix = _PREFIX.pack(_NUMBERS[table], partition)
         self._db.put(_OFFSET_PREFIX + prefix, offset.to_bytes(8, "big"))
 
+    def passed(self, table: str, partition: int, offset: int) -> None:
+        """The same, unless the store holds more already."""
+        known = self.persisted_offset(table, partition)
+        if known is None or offset > known:
+            self.set_persisted_offset(table, partition, offset)
+
     def clear(self) -> None:
         """Remove every row, watermark and changelog offset of every table."""
         batch = WriteBatch(raw_mode=True)

@@ -1,6 +1,6 @@
 """The windows of duplicates, one for each partition of visitor-events, rebuilt from the log."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from eventlog.protocol import EventLog, Record, TopicPartition
 from personalization.codec import CodecError
@@ -33,9 +33,12 @@ class Windows:
         window = self._windows.get(partition)
         if window is None:
             window = self._windows[partition] = DuplicateWindow(self._span)
+        fed = self._fed.get(partition, 0)
+        if fed >= offset:
+            return window
         tp = TopicPartition(VISITOR_EVENTS, partition)
         starts = await self._log.start_offsets([tp])
-        start = max(self._fed.get(partition, 0), offset - self._span, starts[tp])
+        start = max(fed, offset - self._span, starts[tp])
         if start >= offset:
             return window
         reader = self._log.reader({tp: start})
@@ -52,6 +55,12 @@ class Windows:
             await reader.close()
         self._fed[partition] = offset
         return window
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Forget the windows of all others: whoever has them now is asked for their events."""
+        for partition in self._windows.keys() - set(partitions):
+            del self._windows[partition]
+            self._fed.pop(partition, None)
 
     def fed(self, partition: int, offset: int) -> None:
         """The partition's events up to and with ``offset`` have been asked for."""

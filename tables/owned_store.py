@@ -1,0 +1,96 @@
+"""The tables of one worker of many, where another may have written to the same changelogs.
+
+Kafka moves a partition from a worker that it takes for dead. One that was only frozen wakes up in
+the middle of a batch, and appends what it had folded. Every row is the fold of its key's records
+up to its offset, so of two rows of a key the one with the higher offset holds all that the other
+does: whoever reads both keeps that one. What is left to see to is that nobody passes over records
+without reading them, and that compaction keeps the right one.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from eventlog.protocol import EventLog, TopicPartition
+from tables.recovery import TablePartition, recover
+from tables.store import PartitionWrite, TableStore
+from tables.topics import TABLES, changelog_topic
+
+_TABLES = {table.name: table for table in TABLES}
+
+
+class ChangelogLost(Exception):
+    """A changelog ends before what was read of it: it was deleted, or lost its end."""
+
+
+class OwnedStore(TableStore):
+    """A ``TableStore`` that reads what others append to the changelogs of its partitions.
+
+    ``foreign`` is told how many records it has read that were not, or not only, its own.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        state_id: str,
+        partitions: int,
+        log: EventLog,
+        app_id: str,
+        foreign: Callable[[int], None],
+    ) -> None:
+        super().__init__(path, state_id=state_id, partitions=partitions)
+        self._log = log
+        self._app_id = app_id
+        self._foreign = foreign
+        self._seen: dict[TablePartition, int] = {}
+
+    async def write(self, writes: Iterable[PartitionWrite]) -> None:
+        """Write what has nothing before it in its changelog that was not read.
+
+        The rest, ours among it, is read from there. Raises as ``recover`` does.
+        """
+        ours, unread = [], []
+        for write in writes:
+            has = self._offset(write.table, write.partition)
+            if has == write.changelog_offset - len(write.rows):
+                ours.append(write)
+            elif has < write.changelog_offset:
+                unread.append(TablePartition(_TABLES[write.table], write.partition))
+        await super().write(ours)
+        if unread:
+            await self._read(unread)
+
+    async def look(self, of: Collection[TablePartition]) -> None:
+        """Read what others have appended to the changelogs of ``of``.
+
+        To be called now and then: what has stood there since the call before, unread, is no batch
+        of ours under way. Raises ``ChangelogLost``, and as ``recover`` does.
+        """
+        has = {part: self._offset(part.table.name, part.partition) for part in of}
+        changelogs = {
+            part: TopicPartition(
+                changelog_topic(self._app_id, part.table, self.state_id), part.partition
+            )
+            for part in of
+        }
+        ends = await self._log.end_offsets(changelogs.values())
+        unread = []
+        for part, offset in has.items():
+            end = ends[changelogs[part]]
+            if end <= offset:
+                raise ChangelogLost(
+                    f"{changelogs[part].topic}[{part.partition}] ends at {end}, but was read up to"
+                    f" {offset}: it was deleted or has lost its end"
+                )
+            if end > offset + 1 and self._seen.get(part) == offset:
+                unread.append(part)
+        self._seen = has
+        if unread:
+            await self._read(unread)
+
+    async def _read(self, parts: Collection[TablePartition]) -> None:
+        self._foreign(await recover(self._log, self, app_id=self._app_id, of=parts))
+
+    def _offset(self, table: str, partition: int) -> int:
+        offset = self.persisted_offset(table, partition)
+        return -1 if offset is None else offset
