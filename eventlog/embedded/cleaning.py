@@ -18,11 +18,13 @@ _WORTH_RECORDS = 1000
 def worth_compacting(partition: Partition) -> bool:
     """Whether likely more than half of the records are superseded.
 
-    True once more were appended since the last compaction than it kept: where keys repeat, the
-    older half is mostly superseded; where they do not, passes get rarer as the partition grows.
+    True once more were appended since the last compaction, and not dropped already, than it kept:
+    where keys repeat, the older half is mostly superseded; where they do not, passes get rarer as
+    the partition grows.
     """
     appended = partition.end - max(partition.start, partition.notes.compacted_to)
-    return appended > max(_WORTH_RECORDS, partition.notes.kept)
+    left = appended - partition.superseded.dropped
+    return left > max(_WORTH_RECORDS, partition.notes.kept)
 
 
 async def compact(db: Rdict, partition: Partition, now: int, pause: float) -> int:
@@ -34,6 +36,7 @@ async def compact(db: Rdict, partition: Partition, now: int, pause: float) -> in
     end = partition.end
     if end == 0:
         return 0
+    dropped_before = partition.superseded.dropped
     last = record_key(partition.prefix, end - 1)
     too_old = now - TOMBSTONE_KEPT_MS
     seen: set[bytes] = set()
@@ -70,6 +73,7 @@ async def compact(db: Rdict, partition: Partition, now: int, pause: float) -> in
             batch = WriteBatch(raw_mode=True)
             await asyncio.sleep(pause)
     partition.notes.compacted_to, partition.notes.kept = end, kept
+    partition.superseded.dropped -= dropped_before
     batch.put(*partition.stored_notes())
     db.write(batch)
     partition.forget_recent()

@@ -244,6 +244,9 @@ class EmbeddedLog:
                 offset += 1
             if records:
                 lasts[tp] = offset - 1
+                if partition.topic.compacted:
+                    for old in partition.superseded.by(records):
+                        batch.delete(record_key(prefix, old))
                 written.append((partition, records, total))
         self._commit_batch(batch, lasts)
         for partition, records, total in written:

@@ -15,6 +15,7 @@ from eventlog.embedded.layout import (
     partition_prefix,
     record_key,
 )
+from eventlog.embedded.superseded import Superseded
 from eventlog.protocol import Record, Topic, TopicPartition
 
 _SLICE_BYTES = 1 << 20
@@ -42,6 +43,7 @@ class Partition:
             msgspec.msgpack.decode(stored, type=PartitionNotes) if stored else PartitionNotes()
         )
         self.end = self.next = max(self.notes.start, self._after_last())
+        self.superseded = Superseded()
         # The newest records, without gaps: readers that tail need no database.
         self._recent: list[Record] = []
         self._recent_bytes = 0
@@ -54,6 +56,8 @@ class Partition:
     def written(self, records: Sequence[Record], size: int) -> None:
         """``records``, at least one, of ``size`` bytes in all, were written from ``next`` on."""
         self.next = records[-1].offset + 1
+        if self.topic.compacted:
+            self.superseded.written(records)
         if self._recent_bytes + size > _RECENT_BYTES:
             self.forget_recent()
         if size <= _RECENT_BYTES:

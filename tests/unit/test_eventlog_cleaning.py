@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlog.embedded import EmbeddedLog
+from eventlog.embedded import EmbeddedLog, superseded
 from eventlog.embedded.cleaning import TOMBSTONE_KEPT_MS
 from eventlog.embedded.layout import decode_value, encode_value
 from eventlog.protocol import Entry, Record, Topic, TopicPartition
@@ -79,8 +79,11 @@ def test_compaction_keeps_exactly_the_newest_of_each_key(rounds: list[list[Entry
         assert everything(log) == expected
 
 
-async def test_cleaning_compacts_only_where_it_is_worth_it(tmp_path: Path) -> None:
+async def test_cleaning_compacts_only_where_it_is_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A partition is compacted once likely more than half of it is superseded, not before."""
+    monkeypatch.setattr(superseded, "MOST_KEYS", 0)
     log = EmbeddedLog(tmp_path)
     await log.create_topics([Topic("rows", 1, compacted=True)])
     log.append_now({ROWS: [Entry(b"%d" % n, b"v", 0) for n in range(900)]})
@@ -101,8 +104,40 @@ async def test_cleaning_compacts_only_where_it_is_worth_it(tmp_path: Path) -> No
     await again.stop()
 
 
-async def test_compaction_goes_on_beside_appends(tmp_path: Path) -> None:
+async def test_what_was_written_lately_goes_when_it_is_superseded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the newest record of a key stays, without any cleaning; after a restart, and beyond
+    the number of keys that are remembered, it is left to cleaning."""
+    monkeypatch.setattr(superseded, "MOST_KEYS", 100)
+    log = EmbeddedLog(tmp_path)
+    await log.create_topics([Topic("rows", 1, compacted=True), Topic("events", 1)])
+    for round in range(30):
+        for number in range(0, 100, 50):
+            keys = range(number, number + 50)
+            entries = [Entry(b"%d" % n, b"%d" % round, 0) for n in keys]
+            log.append_now({ROWS: entries, TopicPartition("events", 0): entries})
+    await log.stop()
+    again = EmbeddedLog(tmp_path)
+    rows = everything(again)
+    assert [(r.offset, r.key, r.value) for r in rows] == [
+        (2900 + n, b"%d" % n, b"29") for n in range(100)
+    ]
+    assert len(again.read(TopicPartition("events", 0), 0, 10_000)) == 3000
+    again.append_now({ROWS: [Entry(b"%d" % n, b"again", 0) for n in range(110)]})
+    again.append_now({ROWS: [Entry(b"%d" % n, b"last", 0) for n in range(110)]})
+    await again.stop()
+    third = EmbeddedLog(tmp_path)
+    assert len(everything(third)) == 100 + 10 + 110
+    assert await third.compact("rows") == 110
+    await third.stop()
+
+
+async def test_compaction_goes_on_beside_appends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Records appended while a compaction runs are kept, and the loop turns meanwhile."""
+    monkeypatch.setattr(superseded, "MOST_KEYS", 0)
     log = EmbeddedLog(tmp_path, clock=lambda: NOW)
     await log.create_topics([Topic("rows", 1, compacted=True)])
     for _ in range(20):
