@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from msgspec import structs
@@ -20,10 +20,9 @@ from personalization.state.keys import USER_VISITOR
 from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
 
 _LINGER_SECONDS = 0.05
-_BATCH = 2  # decisions in one append: little, so that a ranking hardly notices
+_BATCH = 4  # decisions in one append: 0.1 ms, which a ranking hardly notices
 _SHARE = 32  # of a longer queue this part is appended at once, so that it does not grow
 _PAUSE_SECONDS = 0.0005
-_SHORT_BYTES = 48 << 10  # of vectors, compressed in 0.2 ms
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
 _WRITTEN = 256
@@ -36,8 +35,20 @@ Batches = dict[TopicPartition, list[Entry]]
 _logger = structlog.get_logger(__name__)
 
 
+class _Queued(NamedTuple):
+    """A decision's record, and what it says to its visitor's own log."""
+
+    id: str
+    at: TopicPartition
+    record: Entry
+    served: list[tuple[TopicPartition, Entry]]
+
+
 class DecisionQueue:
     """Takes decisions from rankings and appends them, with what was served, behind their backs.
+
+    Each is encoded as soon as its ranking was answered: bytes wait at no cost, where the objects
+    they are made of would be looked at by every collection of garbage.
 
     A killed process loses what is queued: at most about 100 ms of decisions; the sequence numbers
     in the log show how many. Where the log does not take them, the newest ``size`` are kept, and
@@ -60,26 +71,27 @@ class DecisionQueue:
         self._metrics = metrics
         self._size = size
         self._append_timeout = append_timeout
-        self._queue: deque[Decision] = deque()
-        self._writing: list[Decision] = []
+        self._decided: deque[Decision] = deque()
+        self._queue: deque[_Queued] = deque()
+        self._writing: list[_Queued] = []
         self._written: dict[str, bytes] = {}
         self._pages: dict[str, list[str]] = {}
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def put(self, decision: Decision) -> None:
-        """Queue a decision that was just served."""
-        if len(self._queue) >= self._size:
-            self._queue.popleft()
+        """Queue a decision that is about to be served."""
+        if len(self._queue) + len(self._decided) >= self._size:
+            (self._queue or self._decided).popleft()
             self._metrics.decisions_dropped.labels("queue full").inc()
-        self._queue.append(decision)
-        self._wake.set()
+        self._decided.append(decision)
+        asyncio.get_running_loop().call_soon(self._encode_one)
         self._pages[decision.id] = shown_so_far(decision)
         _bound(self._pages, _PAGES)
 
     def queued(self) -> int:
         """How many decisions are not in the log yet."""
-        return len(self._queue) + len(self._writing)
+        return len(self._decided) + len(self._queue) + len(self._writing)
 
     def pages(self, id: str) -> list[str] | None:
         """The items shown by a recent decision and by the pages before it."""
@@ -90,14 +102,17 @@ class DecisionQueue:
         written = self._written.get(id)
         if written is not None:
             return written
-        for decision in (*self._writing, *self._queue):
+        for queued in (*self._writing, *self._queue):
+            if queued.id == id:
+                return queued.record.value
+        for decision in self._decided:
             if decision.id == id:
                 return DECISION.encode(decision)
         return None
 
     async def run(self) -> None:
         """Append what is queued, until ``stop`` and nothing is left."""
-        while self._queue or not self._stopping.is_set():
+        while self._decided or self._queue or not self._stopping.is_set():
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
@@ -126,41 +141,47 @@ class DecisionQueue:
                 await asyncio.sleep(_PAUSE_SECONDS)
         await self._try_append(served)
 
-    async def _write(self, decisions: Sequence[Decision], served: Batches) -> None:
+    async def _write(self, queued: Sequence[_Queued], served: Batches) -> None:
         batches: Batches = {}
-        for number, decision in enumerate(decisions, 1):
-            value = await self._encode(decision)
-            if number % _BATCH == 0:
-                await asyncio.sleep(0)
-            if value is None:
-                continue
-            if len(value) + len(decision.id) > MAX_DECISION_BYTES:
-                self._metrics.decisions_dropped.labels("too large").inc()
-                continue
-            tp = TopicPartition(DECISIONS, partition_of(decision.id))
-            entry = Entry(decision.id.encode(), value, decision.at)
-            batches.setdefault(tp, []).append(entry)
-            self._written[decision.id] = value
-            for event in self._served(decision):
-                key = event.visitor.encode()
-                partition = partition_for(key, self._log.partitions(VISITOR_EVENTS))
-                entry = Entry(key, VISITOR_EVENT.encode(event), decision.at)
-                served.setdefault(TopicPartition(VISITOR_EVENTS, partition), []).append(entry)
+        for decision in queued:
+            batches.setdefault(decision.at, []).append(decision.record)
+            for tp, entry in decision.served:
+                served.setdefault(tp, []).append(entry)
+            if decision.record.value is not None:
+                self._written[decision.id] = decision.record.value
         _bound(self._written, _WRITTEN)
         await self._try_append(batches)
 
-    async def _encode(self, decision: Decision) -> bytes | None:
-        """The record, compressed: in a thread where that takes long; a short one costs the loop
-        less than changing threads does."""
+    def _encode_one(self) -> None:
+        """Encode the decision that waits longest, if any does."""
+        if not self._decided:
+            return
+        decision = self._decided.popleft()
         try:
-            if len(decision.vectors) > _SHORT_BYTES:
-                return await asyncio.to_thread(_pack_and_encode, decision)
-            return _pack_and_encode(decision)
+            queued = self._encoded(decision)
         except Exception:
             # It must not stop all that come after it.
             _logger.exception("decision not recorded", decision=decision.id)
             self._metrics.decisions_dropped.labels("error").inc()
+        else:
+            if queued is not None:
+                self._queue.append(queued)
+        self._wake.set()
+
+    def _encoded(self, decision: Decision) -> _Queued | None:
+        """``decision`` in bytes; ``None`` where these are too many."""
+        key, value = decision.id.encode(), DECISION.encode(pack(decision))
+        if len(key) + len(value) > MAX_DECISION_BYTES:
+            self._metrics.decisions_dropped.labels("too large").inc()
             return None
+        served = []
+        for event in self._served(decision):
+            visitor = event.visitor.encode()
+            partition = partition_for(visitor, self._log.partitions(VISITOR_EVENTS))
+            entry = Entry(visitor, VISITOR_EVENT.encode(event), decision.at)
+            served.append((TopicPartition(VISITOR_EVENTS, partition), entry))
+        at = TopicPartition(DECISIONS, partition_of(decision.id))
+        return _Queued(decision.id, at, Entry(key, value, decision.at), served)
 
     async def _try_append(self, batches: Batches) -> None:
         """Append. What no log takes must not stop all that comes after it."""
@@ -216,10 +237,6 @@ def shown_so_far(decision: Decision) -> list[str]:
     """The items of this page and of those before it."""
     page = [decision.candidates[shown.candidate] for shown in decision.shown]
     return [*decision.shown_before, *page]
-
-
-def _pack_and_encode(decision: Decision) -> bytes:
-    return DECISION.encode(pack(decision))
 
 
 def _bound(kept: dict[str, Any], size: int) -> None:

@@ -363,7 +363,7 @@ async def test_a_decision_that_cannot_be_recorded_stops_no_other(
     assert 'freshet_decisions_dropped_total{reason="error"} 1.0' in metrics
 
 
-async def test_a_large_decision_is_compressed_elsewhere_and_reads_the_same(stack: Stack) -> None:
+async def test_a_large_decision_reads_the_same(stack: Stack) -> None:
     """2,000 candidates: their record is written, opens, and runs again to the same bits."""
     await shop(stack)
     request = {"visitor": "v1", "candidates": [f"i{n}" for n in range(2000)], "limit": 500}
