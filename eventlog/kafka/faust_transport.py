@@ -1,0 +1,71 @@
+"""Faust's own transport over aiokafka, but for where it begins to read.
+
+The composition root sets ``app.read_offsets``: the tables know how far their topics are folded,
+better than what was committed. Commits are for people, and for lag monitors.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+ReadOffsets = Callable[[Iterable[TP]], Mapping[TP, int]]
+"""For each partition the offset of the first record that is to be folded."""
+
+
+class TopicLost(Exception):
+    """A topic ends before what was read of it: it was deleted, or lost its end."""
+
+
+class _RebalanceListener(driver.ConsumerRebalanceListener):
+    """Keeps aiokafka from fetching changelogs: they are recovered in bulk, not by Faust."""
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called in the consumer's thread."""
+        changelogs = self._thread.app.tables.changelog_topics
+        self._thread._ensure_consumer().pause(*(tp for tp in assigned if tp.topic in changelogs))
+        await super().on_partitions_assigned(assigned)
+
+
+class Consumer(driver.Consumer):
+    """Starts every partition where the tables are; creates no topics."""
+
+    RebalanceListener = _RebalanceListener
+
+    async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:
+        """Topics are there before a worker starts."""
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to where the tables are in each partition. Raises ``TopicLost``."""
+        changelogs = self.app.tables.changelog_topics
+        sources = {tp for tp in self.assignment() if tp.topic not in changelogs}
+        if not sources:
+            return {}
+        starts, ends = await self.earliest_offsets(*sources), await self.highwaters(*sources)
+        read_offsets = cast(Any, self.app).read_offsets(sources)
+        for tp, offset in read_offsets.items():
+            if offset > ends[tp]:
+                raise TopicLost(
+                    f"{tp.topic}[{tp.partition}] ends at {ends[tp]}, but was folded up to {offset}:"
+                    " it was deleted or has lost its end. Make the tables anew, with `freshet"
+                    " rebuild`, or bring the topic back"
+                )
+        positions = {tp: max(starts[tp], offset) for tp, offset in read_offsets.items()}
+        await self.seek_wait(positions)
+        return positions
+
+
+class Producer(driver.Producer):
+    """Creates no topics."""
+
+    async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:
+        """Topics are there before a worker starts."""
+
+
+class Transport(driver.Transport):
+    """``app.transport`` of a worker."""
+
+    Consumer = Consumer
+    Producer = Producer
