@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import faust
 
+from agents.hand_over import HandOver
 from agents.run import BATCH_BYTES, SIGNALS_LINGER, run
 from agents.slices import Slices
 from eventlog.protocol import EventLog
@@ -15,6 +16,9 @@ from tables.store import TableStore
 from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
 from tables.windows import Windows
 from tables.writer import BatchWriter
+
+SESSION_TIMEOUT = 10.0
+"""Seconds after which a worker that is not heard of loses its partitions."""
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -37,15 +41,19 @@ def make_app(
     clock: Callable[[], int],
     rows: Rows | None = None,
     writer: BatchWriter | None = None,
+    prefix: str = "",
+    hand_over: HandOver | None = None,
+    **settings: Any,
 ) -> faust.App:
     """An app whose agents fold the entity topics of ``log`` into ``store``.
 
     ``broker`` is ``freshet://`` for the embedded log. All topics must exist. ``clock`` gives ms.
     The agents read nothing of ``windows`` that is there already. ``rows`` may keep rows decoded
-    where no other process ever owns a partition of ``store``.
+    where no other process ever owns a partition of ``store``. ``prefix`` comes before the names
+    of all topics, and of the group. ``settings`` are more of Faust's.
     """
     app: Any = faust.App(
-        app_id,
+        prefix + app_id,
         broker=broker,
         store="freshet://",
         datadir=str(store.path / "faust"),  # Faust makes it, and leaves it empty
@@ -54,7 +62,6 @@ def make_app(
         broker_max_poll_records=500,
         broker_commit_interval=1.0,
         broker_commit_every=10_000,
-        broker_session_timeout=10.0,
         broker_heartbeat_interval=1.0,
         broker_request_timeout=30.0,
         producer_acks=-1,
@@ -67,6 +74,7 @@ def make_app(
         key_serializer="raw",
         value_serializer="raw",
         web_enabled=False,
+        **{"broker_session_timeout": SESSION_TIMEOUT, **settings},
     )
     app.eventlog = log  # read by the embedded transport
     app.table_store = store  # read by the tables' stores
@@ -78,8 +86,16 @@ def make_app(
             partitions=store.partitions,
             extra_topic_configs=_CHANGELOG_CONFIGS,
         )
-    writer = writer or BatchWriter(log, store, app_id=app_id, clock=clock)
-    _add_agents(app, store, plan, windows, rows or StoredRows(store), writer)
+    _add_agents(
+        app,
+        store,
+        plan,
+        windows,
+        rows or StoredRows(store),
+        writer or BatchWriter(log, store, app_id=app_id, clock=clock),
+        prefix,
+        hand_over or HandOver(SESSION_TIMEOUT),
+    )
     return cast(faust.App, app)
 
 
@@ -90,8 +106,11 @@ def _add_agents(
     windows: Windows,
     rows: Rows,
     writer: BatchWriter,
+    prefix: str,
+    hand_over: HandOver,
 ) -> None:
     def topic(name: str) -> Any:
+        name = prefix + name
         return app.topic(name, key_type=bytes, value_type=bytes, partitions=store.partitions)
 
     @app.agent(topic(VISITOR_EVENTS), name="visitors")
@@ -104,6 +123,7 @@ def _add_agents(
             ),
             writer,
             slices,
+            hand_over,
         )
 
     @app.agent(topic(SIGNALS), name="stats")
@@ -116,6 +136,7 @@ def _add_agents(
             ),
             writer,
             slices,
+            hand_over,
             max_bytes=BATCH_BYTES,
             linger=SIGNALS_LINGER,
         )
@@ -128,4 +149,5 @@ def _add_agents(
             lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),
             writer,
             slices,
+            hand_over,
         )

@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import faust
-
+from agents.hand_over import HandOver
 from agents.slices import Slices
 from eventlog.faust_batches import take_batches
 from eventlog.protocol import Record
@@ -31,6 +30,7 @@ async def run(
     fold: Fold,
     writer: BatchWriter,
     slices: Slices,
+    hand_over: HandOver,
     *,
     max_bytes: int | None = None,
     linger: float = 0.0,
@@ -38,16 +38,23 @@ async def run(
     """Fold and write what comes, at most ``max_bytes`` at once, until the worker stops.
 
     What comes within ``linger`` seconds is taken together.
-    A record is acknowledged, and so committed, only after all that follows from it is written.
+    A record is acknowledged, and so committed, only after all that follows from it is written. A
+    batch whose partitions may have gone to another worker meanwhile is left to that one.
     Anything that fails here stops the whole app, with the reason in ``app.crash_reason``: Faust
     would restart the agent alone, behind what it has left undone.
     """
-    app: faust.App = stream.app
+    app: Any = stream.app
     try:
         async for events in take_batches(stream, BATCH, linger):
-            for batch in _cut(events, max_bytes):
-                slices.start()
-                await writer.write(await fold(_by_partition(batch)))
+            with hand_over.batch():
+                generation = app.consumer_generation_id
+                for batch in _cut(events, max_bytes):
+                    began = hand_over.now()
+                    slices.start()
+                    folded = await fold(_by_partition(batch))
+                    if not await hand_over.may_write(app, generation, began):
+                        break
+                    await writer.write(folded)
     except Exception as error:
         await app.crash(error)
         raise

@@ -15,7 +15,7 @@ async def take_batches(
     Where fewer than ``max_events`` wait by then, others have ``linger`` seconds to join them.
     Unlike ``stream.take_events`` it does not wake a thousand times a second while nothing comes,
     adds no other delay, and acknowledges a batch only when the next one is asked for: not when
-    the agent was cancelled or failed in the middle of it.
+    the agent was cancelled or failed in the middle of it, or partitions were assigned anew.
     """
     await stream.maybe_start()
     app, queue = stream.app, aiter(stream.channel).queue
@@ -36,5 +36,6 @@ async def take_batches(
         batch = [event for event in batch if event.message.generation_id == generation]
         if batch and app.flow_control.is_active():
             yield batch
-            for event in batch:
-                event.ack()
+            if app.consumer_generation_id == generation:
+                for event in batch:
+                    event.ack()

@@ -1,0 +1,63 @@
+"""Partitions change hands between batches, not within them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_POLL_SECONDS = 0.05
+
+
+class HandOver:
+    """The batches a worker has taken and not yet written, and whether it may write them.
+
+    A process that was frozen for longer than ``session_timeout`` seconds may have lost its
+    partitions without having heard of it.
+    """
+
+    def __init__(self, session_timeout: float, clock: Callable[[], float] = time.time) -> None:
+        self._session_timeout = session_timeout
+        self._clock = clock
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """A batch is under way."""
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def settled(self, timeout: float) -> bool:
+        """Wait until no batch is under way; ``False`` where one still is after ``timeout`` s."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def now(self) -> float:
+        """Wall clock in seconds: it goes on while the process is frozen."""
+        return self._clock()
+
+    async def may_write(self, app: Any, generation: int, since: float) -> bool:
+        """Whether what was taken at ``since``, in ``generation`` of the group, is still ours.
+
+        After a freeze the group says so within a session time-out, or not at all.
+        """
+        if self._clock() - since > self._session_timeout:
+            deadline = self._clock() + self._session_timeout
+            while not app.rebalancing and app.consumer_generation_id == generation:
+                if self._clock() > deadline:
+                    return True
+                await asyncio.sleep(_POLL_SECONDS)
+            return False
+        return bool(app.consumer_generation_id == generation)
