@@ -10,6 +10,7 @@ _COMMANDS = {
     "import": "import_events",
     "rebuild": "rebuild",
     "doctor": "doctor",
+    "loadtest": "loadtest",
 }
 
 
