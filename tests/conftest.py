@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests.kafka_broker import ADMIN, Cluster
 from tests.kafka_jars import KafkaMissing, kafka_jars
+from tests.logs import EmbeddedHome, Home, KafkaHome
 
 # No deadline: the first call of a compiled function takes as long as its compilation.
 settings.register_profile("freshet", deadline=None, print_blob=True)
@@ -88,3 +89,14 @@ def scram_broker(_scram_broker: Cluster) -> Cluster:
 def prefix() -> str:
     """What the names of a test's topics and groups begin with on a shared broker."""
     return f"t{uuid.uuid4().hex[:8]}-"
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def home(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> AsyncIterator[Home]:
+    """Where the test's log lives: the test runs once on each kind of log."""
+    if request.param == "embedded":
+        yield EmbeddedHome(tmp_path)
+        return
+    made = KafkaHome(tmp_path, request.getfixturevalue("broker"), prefix)
+    yield made
+    await made.close()
