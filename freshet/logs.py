@@ -6,6 +6,7 @@ import sys
 import structlog
 
 _QUIET = (
+    "aiokafka",
     "faust",
     "mode",
     "asyncio",

@@ -68,12 +68,19 @@ def changelog_topic(app_id: str, table: Table, state_id: str) -> str:
     return f"{app_id}-{table_name(table, state_id)}-changelog"
 
 
-def topics(app_id: str, state_id: str, partitions: int, decisions_retention_ms: int) -> list[Topic]:
-    """All topics of a deployment. Entity topics are kept for good."""
+def topics(
+    app_id: str,
+    state_id: str,
+    partitions: int,
+    decisions_retention_ms: int,
+    events_retention_ms: int | None = None,
+) -> list[Topic]:
+    """All topics of a deployment. Entity topics are kept for good unless that is given."""
+    kept = events_retention_ms
     return [
-        Topic(VISITOR_EVENTS, partitions),
-        Topic(SIGNALS, partitions, max_record_bytes=8 << 20),
-        Topic(CATALOGUE, partitions),
+        Topic(VISITOR_EVENTS, partitions, retention_ms=kept),
+        Topic(SIGNALS, partitions, retention_ms=kept, max_record_bytes=8 << 20),
+        Topic(CATALOGUE, partitions, retention_ms=kept),
         Topic(
             DECISIONS,
             partitions,

@@ -7,6 +7,8 @@ import click
 _COMMANDS = {
     "demo": "demo",
     "serve": "serve",
+    "api": "api",
+    "topics": "topics",
     "import": "import_events",
     "rebuild": "rebuild",
     "doctor": "doctor",
