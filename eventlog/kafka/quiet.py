@@ -4,8 +4,8 @@ import logging
 import time
 
 _LOGGERS = (
+    "aiokafka",  # its client; a filter is not inherited
     "aiokafka.admin.client",
-    "aiokafka.client",
     "aiokafka.cluster",
     "aiokafka.conn",
     "aiokafka.consumer.fetcher",
