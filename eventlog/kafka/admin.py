@@ -1,19 +1,26 @@
 """Topics on the cluster: created, described, compared with what is wanted."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from eventlog.kafka.connection import Connection, reach
-from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, in_words, is_refusal
+from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, failure, in_words, is_refusal
 from eventlog.kafka.names import name_on_kafka
 from eventlog.kafka.settings import TopicOptions, topic_settings
 from eventlog.protocol import Topic, TopicMismatch
+
+_RETRY_SECONDS = 0.1
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -65,11 +72,11 @@ class KafkaAdmin:
         await reach(self._connection, self._timeout)
         client = AIOKafkaAdminClient(
             client_id=self._client_id,
-            request_timeout_ms=int(self._timeout * 1000),
+            request_timeout_ms=int(self._timeout * 500),  # so that another broker can be asked
             **self._connection.client_options(),
         )
         try:
-            await self._bounded("connecting", client.start())
+            await self._bounded("connecting", client.start)
         except BaseException:
             await client.close()
             raise
@@ -90,7 +97,7 @@ class KafkaAdmin:
 
     async def brokers(self) -> list[int]:
         """Ids of the brokers that are up."""
-        cluster = await self._bounded("listing brokers", self.client.describe_cluster())
+        cluster = await self._bounded("listing brokers", self.client.describe_cluster)
         return [broker["node_id"] for broker in cluster["brokers"]]
 
     async def partition_counts(self) -> dict[str, int]:
@@ -119,7 +126,7 @@ class KafkaAdmin:
             for topic in topics
         ]
         answers = await self._bounded(
-            "asking for settings of topics", self.client.describe_configs(asked)
+            "asking for settings of topics", lambda: self.client.describe_configs(asked)
         )
         settings = {}
         for answer in answers:
@@ -158,7 +165,7 @@ class KafkaAdmin:
         ]
         millis = int(self._timeout * 1000)
         answer = await self._bounded(
-            "creating topics", self.client.create_topics(new, timeout_ms=millis)
+            "creating topics", lambda: self.client.create_topics(new, timeout_ms=millis)
         )
         for name, code, *message in answer.topic_errors:
             if for_code(code) is not TopicAlreadyExistsError:
@@ -171,10 +178,11 @@ class KafkaAdmin:
         names = [name_on_kafka(self._prefix, topic) for topic in topics]
         millis = int(self._timeout * 1000)
         answer = await self._bounded(
-            "deleting topics", self.client.delete_topics(names, timeout_ms=millis)
+            "deleting topics", lambda: self.client.delete_topics(names, timeout_ms=millis)
         )
         for name, code in answer.topic_error_codes:
-            _check(code, f"deleting {name}")
+            if for_code(code) is not UnknownTopicOrPartitionError:
+                _check(code, f"deleting {name}")
 
     async def differences(self, topics: Iterable[Topic], options: TopicOptions) -> list[str]:
         """What of ``topics`` is missing or other than wanted, in words; [] where nothing is."""
@@ -183,7 +191,7 @@ class KafkaAdmin:
         return [line for topic in wanted for line in _differences(topic, options, found)]
 
     async def _metadata(self, names: list[str] | None) -> list[dict[str, Any]]:
-        topics = await self._bounded("listing topics", self.client.describe_topics(names))
+        topics = await self._bounded("listing topics", lambda: self.client.describe_topics(names))
         return [
             topic
             for topic in topics
@@ -200,15 +208,24 @@ class KafkaAdmin:
                     return
                 await asyncio.sleep(0.02)
 
-        await self._bounded("waiting for the new topics", wait())
+        await self._bounded("waiting for the new topics", wait)
 
-    async def _bounded(self, what: str, call: Any) -> Any:
+    async def _bounded(self, what: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        last: KafkaError | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                return await call
-        except (KafkaError, TimeoutError) as error:
-            kind = KafkaRefused if is_refusal(error) else KafkaUnreachable
-            raise kind(f"{what} failed: {in_words(error)}") from error
+                while True:
+                    try:
+                        return await call()
+                    except KafkaError as error:  # of one broker: another may answer
+                        if not error.retriable:
+                            raise
+                        last = error
+                    await asyncio.sleep(_RETRY_SECONDS)
+        except KafkaError as error:
+            raise failure(what, error) from error
+        except TimeoutError as error:
+            raise failure(what, last or error) from (last or error)
 
 
 def _partitions(topic: dict[str, Any]) -> tuple[Partition, ...]:

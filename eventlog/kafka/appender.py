@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiokafka
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from eventlog.kafka.batches import Batch
 from eventlog.kafka.connection import Connection
-from eventlog.kafka.errors import in_words
+from eventlog.kafka.errors import KafkaRefused, in_words
 
 _logger = logging.getLogger(__name__)
 
@@ -118,9 +118,15 @@ class Appender:
         for key, value, timestamp in batch.entries:
             builder.append(timestamp=timestamp, key=key, value=value)
         builder.close()
-        taken: asyncio.Future[Any] = await producer.send_batch(
-            builder, tp.topic, partition=tp.partition
-        )
+        try:
+            taken: asyncio.Future[Any] = await producer.send_batch(
+                builder, tp.topic, partition=tp.partition
+            )
+        except KafkaTimeoutError:  # those before it in the queue still wait
+            raise
+        except KafkaError:
+            self._renew(producer)
+            raise
 
         def settled(answer: asyncio.Future[Any]) -> None:
             self._pending -= batch.size
@@ -141,7 +147,7 @@ class Appender:
                 try:
                     self._producer = await self._connect()
                     break
-                except (KafkaError, TimeoutError) as error:
+                except (KafkaError, KafkaRefused, TimeoutError) as error:
                     _logger.warning("no new producer yet: %s", in_words(error))
                     await asyncio.sleep(1.0)
         finally:

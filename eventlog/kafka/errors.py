@@ -50,6 +50,12 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, (KafkaRefused, *_REFUSALS))
 
 
+def failure(what: str, error: BaseException) -> KafkaRefused | KafkaUnreachable:
+    """``error`` of aiokafka as what it means: try again, or not."""
+    kind = KafkaRefused if is_refusal(error) else KafkaUnreachable
+    return kind(f"{what} failed: {in_words(error)}")
+
+
 def in_words(error: BaseException) -> str:
     """What ``error`` of aiokafka says, for people."""
     if isinstance(error, TopicAuthorizationFailedError):

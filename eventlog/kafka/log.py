@@ -11,7 +11,7 @@ from eventlog.kafka.admin import KafkaAdmin
 from eventlog.kafka.appender import Appender, NotAppended
 from eventlog.kafka.batches import Batch, split
 from eventlog.kafka.connection import Connection
-from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, LogUnreachable, in_words
+from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, LogUnreachable, failure, in_words
 from eventlog.kafka.names import from_kafka, on_kafka
 from eventlog.kafka.quiet import quieten
 from eventlog.kafka.reader import KafkaReader
@@ -69,7 +69,7 @@ class KafkaLog:
             await self._appender.start()
         except (KafkaError, TimeoutError) as error:
             await self.stop()
-            raise KafkaUnreachable(f"connecting failed: {in_words(error)}") from error
+            raise failure("connecting", error) from error
         except BaseException:
             await self.stop()
             raise

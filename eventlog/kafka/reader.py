@@ -49,7 +49,8 @@ class KafkaReader:
         self._unreachable = False
         # Partitions that were read in this round; the others come first in the next poll.
         self._served: set[aiokafka.TopicPartition] = set()
-        self._sought: set[TopicPartition] = set()
+        # What the poll under way has got so far.
+        self._taken: dict[TopicPartition, list[Record]] = {}
 
     async def poll(self, max_records: int, timeout: float) -> dict[TopicPartition, list[Record]]:
         """The next records; see ``eventlog.protocol.Reader.poll``.
@@ -61,24 +62,23 @@ class KafkaReader:
         consumer = await self._connected(deadline)
         if consumer is None:
             return {}
-        self._sought.clear()
-        taken: dict[TopicPartition, list[Record]] = {}
+        self._taken = {}
         try:
             try:
-                await self._take(consumer, taken, max_records, deadline)
+                await self._take(consumer, max_records, deadline)
             except OffsetOutOfRangeError as error:
                 await self._into_range(consumer, error.args[0])
         except KafkaError as error:
-            self._rewind(consumer, taken)
+            self._rewind(consumer)
             if is_refusal(error):
                 raise KafkaRefused(in_words(error)) from error
             _logger.warning("reading failed, connecting again: %s", in_words(error))
             await self._disconnect()
             return {}
         except BaseException:
-            self._rewind(consumer, taken)
+            self._rewind(consumer)
             raise
-        return await self._hand_out(consumer, taken)
+        return await self._hand_out(consumer)
 
     def position(self, tp: TopicPartition) -> int:
         """The offset the next poll reads from."""
@@ -89,7 +89,7 @@ class KafkaReader:
         if tp not in self._positions:
             raise KeyError(tp)
         self._positions[tp] = offset
-        self._sought.add(tp)
+        self._taken.pop(tp, None)
         if self._consumer is not None:
             self._consumer.seek(self._on_kafka[tp], offset)
 
@@ -101,13 +101,7 @@ class KafkaReader:
             await asyncio.wait([connecting])
         await self._disconnect()
 
-    async def _take(
-        self,
-        consumer: Any,
-        taken: dict[TopicPartition, list[Record]],
-        max_records: int,
-        deadline: float,
-    ) -> None:
+    async def _take(self, consumer: Any, max_records: int, deadline: float) -> None:
         # aiokafka empties one partition before the next. So the ones that filled a slice are left
         # out until the others have run dry or had theirs.
         left = max_records
@@ -118,13 +112,13 @@ class KafkaReader:
                 self._served.clear()
             limit = min(left, slice_records)
             wait_ms = 0
-            if not taken and not self._served:
+            if not self._taken and not self._served:
                 wait_ms = max(0, int((deadline - asyncio.get_running_loop().time()) * 1000))
             got = await consumer.getmany(*waiting, timeout_ms=wait_ms, max_records=limit)
             count = 0
             for name, records in got.items():
                 count += len(records)
-                taken.setdefault(self._names[name], []).extend(
+                self._taken.setdefault(self._names[name], []).extend(
                     [Record(r.offset, r.timestamp, r.key, r.value) for r in records]
                 )
             left -= count
@@ -136,20 +130,15 @@ class KafkaReader:
             else:
                 return
 
-    async def _hand_out(
-        self, consumer: Any, taken: dict[TopicPartition, list[Record]]
-    ) -> dict[TopicPartition, list[Record]]:
-        for tp in self._sought:
-            if taken.pop(tp, None) is not None:
-                consumer.seek(self._on_kafka[tp], self._positions[tp])
+    async def _hand_out(self, consumer: Any) -> dict[TopicPartition, list[Record]]:
         # Behind the last record there may be a gap, and where nothing came, a gap alone.
-        for tp in taken or self._positions:
-            if tp not in self._sought:
-                self._positions[tp] = await consumer.position(self._on_kafka[tp])
+        for tp in self._taken or self._positions:
+            self._positions[tp] = await consumer.position(self._on_kafka[tp])
+        taken, self._taken = self._taken, {}
         return taken
 
-    def _rewind(self, consumer: Any, taken: Mapping[TopicPartition, list[Record]]) -> None:
-        for tp in taken:
+    def _rewind(self, consumer: Any) -> None:
+        for tp in self._taken:
             consumer.seek(self._on_kafka[tp], self._positions[tp])
 
     async def _into_range(self, consumer: Any, asked: Mapping[Any, int]) -> None:
