@@ -49,6 +49,8 @@ class Ranker:
         self._partitions = partitions
         self._clock = clock
         self._entropy = entropy
+        self._waiting = metrics.rank_stage.labels("wait")
+        self._deciding = metrics.rank_stage.labels("decide")
         self._process = entropy(_PROCESS_BYTES).hex()
         self._sequence = 0
 
@@ -85,8 +87,8 @@ class Ranker:
         )
         self._sequence += 1
         self._queue.put(decision)
-        self._metrics.rank_stage.labels("wait").observe(waited - began)
-        self._metrics.rank_stage.labels("decide").observe(perf_counter() - waited)
+        self._waiting.observe(waited - began)
+        self._deciding.observe(perf_counter() - waited)
         return decision
 
     async def record(self, id: str) -> Decision | None:

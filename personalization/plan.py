@@ -105,7 +105,19 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
 
     def counter(self, event: str, half_life: int) -> int:
         """The column of ``event`` at ``half_life`` ms. Raises ``KeyError`` or ``ValueError``."""
+        found = self._counters.get((event, half_life))
+        if found is not None:
+            return found
         if half_life not in self.half_lives:
             declared = ", ".join(map(duration_text, self.half_lives))
             raise ValueError(f"half-life {duration_text(half_life)!r} is not declared ({declared})")
-        return self.event_index[event] * len(self.half_lives) + self.half_lives.index(half_life)
+        raise KeyError(event)
+
+    @cached_property
+    def _counters(self) -> dict[tuple[str, int], int]:
+        several = len(self.half_lives)
+        return {
+            (event, half_life): column * several + self.half_lives.index(half_life)
+            for event, column in self.event_index.items()
+            for half_life in self.half_lives
+        }

@@ -1,5 +1,6 @@
 """What everyone likes now."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,20 +35,18 @@ class Popularity(Feature, frozen=True):
 
     def compute(self, view: View, out: F32) -> None:
         columns, weights = self._columns_read(view.plan)
-        share_of_all(
-            view.at_level(ITEM),
-            view.at_level(GLOBAL),
-            np.array(columns, np.int64),
-            np.array(weights),
-            out,
-        )
+        share_of_all(view.at_level(ITEM), view.at_level(GLOBAL), columns, weights, out)
 
-    def _columns_read(self, plan: StatePlan) -> tuple[list[int], list[float]]:
-        half_life = duration_ms(self.half_life)
-        if self.event is not None:
-            return [plan.counter(self.event, half_life)], [1.0]
-        told = [(e, w) for e, w in zip(plan.events, plan.weights, strict=True) if w > 0]
-        return [plan.counter(event, half_life) for event, _ in told], [weight for _, weight in told]
+    def _columns_read(self, plan: StatePlan) -> tuple[I64, F64]:
+        return _read(self.event, duration_ms(self.half_life), plan)
+
+
+@lru_cache
+def _read(event: str | None, half_life: int, plan: StatePlan) -> tuple[I64, F64]:
+    """The columns that are summed, and their weights."""
+    told = [(event, 1.0)] if event is not None else zip(plan.events, plan.weights, strict=True)
+    summed = [(plan.counter(name, half_life), weight) for name, weight in told if weight > 0]
+    return np.array([column for column, _ in summed], np.int64), np.array([w for _, w in summed])
 
 
 @kernel("void(float64[:, :], float64[:, :], int64[:], float64[:], float32[:, :])")

@@ -1,5 +1,6 @@
 """How often one thing leads to another, for what has hardly been tried too."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +50,9 @@ class Rate(Feature, frozen=True):
 
     def compute(self, view: View, out: F32) -> None:
         half_life = self._half_life(view.plan.half_lives)
-        layer = view.candidates.levels.index
         smoothed_rate(
             view.decayed,
-            np.array([layer(level) for level in (*self.backoff[::-1], self.entity)], np.int64),
+            _layers(view.candidates.levels, self.entity, self.backoff),
             view.plan.counter(self.event, half_life),
             view.plan.counter(self.per, half_life),
             self.strength,
@@ -62,6 +62,12 @@ class Rate(Feature, frozen=True):
 
     def _half_life(self, half_lives: tuple[int, ...]) -> int:
         return max(half_lives) if self.half_life is None else duration_ms(self.half_life)
+
+
+@lru_cache
+def _layers(levels: tuple[str, ...], entity: str, backoff: tuple[str, ...]) -> I64:
+    """The layer of each level, the widest first."""
+    return np.array([levels.index(level) for level in (*backoff[::-1], entity)], np.int64)
 
 
 @kernel("void(float64[:, :, :], int64[:], int64, int64, float64, float64, float32[:, :])")

@@ -156,15 +156,13 @@ def _vectors(matrix: F32, order: I64, keep: str) -> tuple[bytes, list[int] | Non
 def _offsets(view: View, who: Hydrated, state: StateReader, plan: StatePlan) -> Offsets:
     candidates = view.candidates
     last = [] if who.visitor is None else last_items(who.visitor, plan)
+    offsets = np.empty((2 + len(candidates.levels), len(candidates.ids)), np.int64)
+    offsets[0] = candidates.catalogue_offset
+    offsets[1] = candidates.seller_catalogue_offset
+    offsets[2:] = candidates.stats[:, :, OFFSET]
     return Offsets(
         list(candidates.levels),
-        np.vstack(
-            (
-                candidates.catalogue_offset,
-                candidates.seller_catalogue_offset,
-                candidates.stats[:, :, OFFSET],
-            )
-        ).tobytes(),
+        offsets.tobytes(),
         dict(zip(last, state.columns.item_offsets(last).tolist(), strict=True)),
     )
 
