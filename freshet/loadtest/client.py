@@ -101,7 +101,7 @@ class Client:
     async def ask(
         self, method: str, path: str, body: bytes = b"", server: str | None = None
     ) -> Answer:
-        """The answer, whatever its status, of ``server`` if one is named.
+        """The answer, whatever its status, of ``server`` if one is named and lives.
 
         Raises ``Unanswered`` where none came in 10 s, or all connections died for a minute.
         """
@@ -121,7 +121,8 @@ class Client:
                 self._servers.lost(url)
                 if perf_counter() - began > GIVE_UP_SECONDS:
                     raise Unanswered("connections die", sent) from error
-            if server is not None or not self._servers.any_ready:
+            server = None
+            if not self._servers.any_ready:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

@@ -49,7 +49,7 @@ def dashboard(client: Client, measured: Measurements, options: Options) -> Panel
     facts.add_row("", "[dim]p50", "[dim]p99", "[dim]max")
     facts.add_row("event answered", *_times(events.times.from_due))
     facts.add_row("ranking answered", *_times(ranks.times.from_due))
-    for kind, probe in sorted(measured.probes.items()):
+    for kind, probe in measured.probes.items():
         facts.add_row(f"{kind.replace('_', ' ')} known", *_times(probe.from_acknowledged))
     facts.add_row("requests started late", *_times(measured.lateness))
     facts.add_row("rankings not 200", _count(ranks.other.total() + ranks.unanswered.total()))

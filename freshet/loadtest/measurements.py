@@ -1,12 +1,14 @@
 """What is counted while the traffic runs, of what was due after the warm-up."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
 
 from freshet.loadtest.answers import Freshness
 from freshet.loadtest.histogram import Histogram
+
+PROBES = ("own_event", "new_item", "out_of_stock", "all_counters")
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Measurements:
         self.end = end
         self.events = Events()
         self.ranks = Ranks()
-        self.probes: defaultdict[str, Freshly] = defaultdict(Freshly)
+        self.probes = {kind: Freshly() for kind in PROBES}
         self.lateness = Histogram()
         self.behind: dict[str, int] = {}
         self._seconds: dict[int, Second] = {}

@@ -10,11 +10,9 @@ import msgspec
 
 from freshet.loadtest.answers import DECISION, RANKING, WRITTEN, Ranking
 from freshet.loadtest.client import GIVE_UP_SECONDS, Answer, Client, Unanswered
-from freshet.loadtest.measurements import Freshly, Measurements
+from freshet.loadtest.measurements import PROBES, Freshly, Measurements
 from freshet.loadtest.schedule import Due
 from freshet.loadtest.shop import JSON, Shop
-
-KINDS = ("own_event", "new_item", "out_of_stock", "all_counters")
 
 _VISITORS = 40  # who are watched, in turn
 _MAX_LOOKED_UP = 2_000
@@ -68,7 +66,7 @@ class Probes:
 
     def stock(self, probes: int) -> list[str]:
         """The items that so many probes take out of stock, to be listed before."""
-        return [self._stocked(number) for number in range(0, probes, len(KINDS))]
+        return [self._stocked(number) for number in range(0, probes, len(PROBES))]
 
     async def send(self, due: Due, measured: Measurements) -> None:
         """The next probe."""
@@ -107,14 +105,14 @@ class Probes:
         """Open the decisions (the last 2,000 of them): did they have what they said they knew?
 
         Afterwards, so that it is no part of the load. Columns that the spec lacks, and decisions
-        that cannot be opened, are not counted as ``looked_up``.
+        that cannot be opened any more, are not counted as ``looked_up``.
         """
         for expected in self._expected:
             try:
                 path = f"/v1/decisions/{expected.decision}"
                 answer = await self._client.ask("GET", path, server=expected.server)
             except Unanswered:
-                continue
+                return
             if answer.status != 200:
                 continue
             value = None
@@ -127,7 +125,7 @@ class Probes:
 
     def _next(self, due: float) -> _Probe:
         number, self._number = self._number, self._number + 1
-        kind = KINDS[number % len(KINDS)]
+        kind = PROBES[number % len(PROBES)]
         visitor = f"{self._prefix}probe{number % _VISITORS}"
         if kind == "new_item":
             item = f"{self._prefix}new{number}"
@@ -145,7 +143,7 @@ class Probes:
         return _Probe(kind, due, visitor, item, "POST", "/v1/events", body)
 
     def _stocked(self, number: int) -> str:
-        return f"{self._prefix}stock{number // len(KINDS)}"
+        return f"{self._prefix}stock{number // len(PROBES)}"
 
     async def _write(self, probe: _Probe, measured: Measurements) -> Answer | None:
         """The answer to the probe's write, or ``None`` if it was refused."""

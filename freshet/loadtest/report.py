@@ -49,8 +49,7 @@ def _latencies(result: LoadtestResult) -> Table:
 def _freshness(result: LoadtestResult) -> Table:
     table = _table("Known after it was acknowledged, ms")
     for kind, name in _PROBES.items():
-        if kind in result.freshness:
-            table.add_row(name, *_cells(result.freshness[kind].from_acknowledged_ms))
+        table.add_row(name, *_cells(result.freshness[kind].from_acknowledged_ms))
     return table
 
 
