@@ -29,6 +29,26 @@ _CHANGELOG_CONFIGS = {
     "min.compaction.lag.ms": _DAY_MS,
 }
 
+_SETTINGS: dict[str, Any] = {
+    "stream_wait_empty": False,
+    "broker_max_poll_records": 500,
+    "broker_commit_interval": 1.0,
+    "broker_commit_every": 10_000,
+    "broker_session_timeout": SESSION_TIMEOUT,
+    "broker_heartbeat_interval": 1.0,
+    "broker_request_timeout": 30.0,
+    "producer_acks": -1,
+    "producer_max_batch_size": 262_144,
+    "stream_buffer_maxsize": 4096,
+    "table_standby_replicas": 0,
+    "topic_disable_leader": True,
+    "table_cleanup_interval": 3600.0,
+    "processing_guarantee": "at_least_once",
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+    "web_enabled": False,
+}
+
 
 def make_app(
     *,
@@ -58,23 +78,7 @@ def make_app(
         store="freshet://",
         datadir=str(store.path / "faust"),  # Faust makes it, and leaves it empty
         topic_partitions=store.partitions,
-        stream_wait_empty=False,
-        broker_max_poll_records=500,
-        broker_commit_interval=1.0,
-        broker_commit_every=10_000,
-        broker_heartbeat_interval=1.0,
-        broker_request_timeout=30.0,
-        producer_acks=-1,
-        producer_max_batch_size=262_144,
-        stream_buffer_maxsize=4096,
-        table_standby_replicas=0,
-        topic_disable_leader=True,
-        table_cleanup_interval=3600.0,
-        processing_guarantee="at_least_once",
-        key_serializer="raw",
-        value_serializer="raw",
-        web_enabled=False,
-        **{"broker_session_timeout": SESSION_TIMEOUT, **settings},
+        **_SETTINGS | settings,
     )
     app.eventlog = log  # read by the embedded transport
     app.table_store = store  # read by the tables' stores

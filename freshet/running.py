@@ -55,6 +55,21 @@ async def follow(replicas: Replicas, progress: StageProgress) -> None:
         ready.cancel()
 
 
+async def done_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether ``work`` ended before ``stop`` was set; then it is cancelled. Raises as it does."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((stopped, working), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        working.cancel()
+        await asyncio.wait([working], timeout=DRAIN_SECONDS)
+        return False
+    finally:
+        stopped.cancel()
+
+
 async def until(stop: asyncio.Event, parts: Mapping[str, Coroutine[Any, Any, object]]) -> None:
     """Return once ``stop`` is set. Raises ``Failed`` where one of ``parts`` ends before.
 

@@ -92,3 +92,9 @@ class BulkTableManager(TableManager):
         if self._recovery is None:
             self._recovery = BulkRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+    async def on_start(self) -> None:
+        """Without the second that Faust waits here."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()

@@ -4,15 +4,19 @@ The composition root sets ``app.read_offsets``: the tables know how far their to
 better than what was committed. Commits are for people, and for lag monitors.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from aiokafka import TopicPartition
+from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 ReadOffsets = Callable[[Iterable[TP]], Mapping[TP, int]]
 """For each partition the offset of the first record that is to be folded."""
+
+_PLACING_SECONDS = 0.02
 
 
 class TopicLost(Exception):
@@ -33,6 +37,25 @@ class Consumer(driver.Consumer):
     """Starts every partition where the tables are; creates no topics."""
 
     RebalanceListener = _RebalanceListener
+
+    _placed = True
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Nothing is fetched until it is known from where."""
+        self._placed = False
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Go to where the tables are."""
+        await super().perform_seek()
+        self._placed = True
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
+        if not self._placed:
+            # Asking would keep the consumer's thread busy for as long, and seeks waiting.
+            await asyncio.sleep(_PLACING_SECONDS)
+            return {}
+        return await super()._getmany(active_partitions, timeout)
 
     async def create_topic(self, topic: str, partitions: int, replication: int, **_: Any) -> None:
         """Topics are there before a worker starts."""

@@ -7,6 +7,7 @@ import click
 _COMMANDS = {
     "demo": "demo",
     "serve": "serve",
+    "worker": "worker",
     "api": "api",
     "topics": "topics",
     "import": "import_events",
