@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -75,7 +76,8 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self._watching.cancel()
-        await asyncio.wait([self._watching])
+        with suppress(asyncio.CancelledError):
+            await self._watching
         await self._http.close()
 
     @property

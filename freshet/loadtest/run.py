@@ -65,21 +65,21 @@ async def _measure(
     console: Console,
     stop: threading.Event,
 ) -> LoadtestResult:
-    looking = asyncio.create_task(look_often())
     start = perf_counter()
     warm_up = Measurements(start, start + options.warm_up)
     measured = Measurements(warm_up.end, warm_up.end + options.seconds)
-    showing = asyncio.create_task(live.show(console, client, measured, options))
-    try:
-        traffic = Traffic(client, shop, probes, options, run)
+    traffic = Traffic(client, shop, probes, options, run)
+    async with asyncio.TaskGroup() as beside:
+        tasks = [
+            beside.create_task(look_often()),
+            beside.create_task(live.show(console, client, measured, options)),
+        ]
         used = -process_time()
         over = await traffic.send(warm_up, measured, stop)
         used += process_time()
         cpu_percent = round(100 * used / (perf_counter() - start), 1)
-    finally:
-        for task in (showing, looking):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([showing, looking])
     interrupted = stop.is_set()
     seconds = over - measured.start if interrupted else options.seconds
     if seconds <= 0:

@@ -15,7 +15,10 @@ from aiohttp.test_utils import TestServer
 from msgspec import structs
 from rich.console import Console
 
-from freshet.loadtest.client import CannotMeasure
+from freshet.loadtest.answers import Freshness
+from freshet.loadtest.client import CannotMeasure, Client
+from freshet.loadtest.live import dashboard
+from freshet.loadtest.measurements import PROBES, Measurements
 from freshet.loadtest.options import Options
 from freshet.loadtest.report import print_summary
 from freshet.loadtest.result import LoadtestResult
@@ -341,6 +344,27 @@ async def test_the_summary_names_what_went_wrong(alone: tuple[StandIn, Measure])
     assert "ranking, since it was due" in text
     assert "rankings answered other than 200" not in text
     assert "connections died" not in text
+
+
+def test_the_view_fits_eighty_columns() -> None:
+    """With long figures too, nothing is cut."""
+    options = Options(("http://localhost:8400",), seconds=3600)
+    client = Client(options.servers, None, 1)
+    client.died["http://localhost:8400"] = 9
+    measured = Measurements(time.perf_counter() - 3000, time.perf_counter() + 600)
+    for number in range(200):
+        measured.acknowledged(0.0, 0.0, 59.99, 1_000_000)
+        measured.ranked(0.0, 0.0, 59.99, Freshness({"items": number}))
+    for kind in PROBES:
+        measured.known(kind, 0.0, 0.0, 59.99)
+    measured.ranks.other["503"] = 1_234_567
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    with console.capture() as shown:
+        console.print(dashboard(client, measured, options))
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown.get()
+    assert "1,234,567" in shown.get()
 
 
 @pytest.mark.parametrize(
