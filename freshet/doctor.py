@@ -1,5 +1,6 @@
 """What may be wrong with a deployment, found out without changing anything."""
 
+import asyncio
 import errno
 import importlib.metadata
 import platform
@@ -8,12 +9,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from api.settings import BindRefused, check_bind
 from eventlog.embedded import EmbeddedLog, LogLocked
 from eventlog.protocol import TopicPartition
+from freshet.cluster_doctor import examine_cluster
+from freshet.finding import Finding
 from freshet.settings import Settings, SettingsError
 from freshet.specs import load_spec
 from freshet.state import APP_ID, LOG, URL, tables_folder
@@ -29,15 +31,8 @@ _LOW_SPACE = 1 << 30
 _MEBIBYTE = 1 << 20
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at: whether it is ``fine``, and what it is, in words."""
-
-    fine: bool
-    text: str
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Everything that a server with ``settings`` needs, one after another."""
+    """Everything that a process with ``settings`` needs, one after another."""
     yield _python()
     yield _address(settings)
     spec = None
@@ -54,7 +49,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if spec is not None and settings.spec != Settings().spec:
         yield _formula(spec)
     yield _space(settings.data)
-    if not (settings.data / LOG).is_dir():
+    if settings.bootstrap_servers:
+        if spec is not None:
+            yield from asyncio.run(examine_cluster(settings))
+    elif not (settings.data / LOG).is_dir():
         yield Finding(True, f"{settings.data} has no log yet: the first start makes it")
     elif spec is not None:
         yield from _data(settings, spec.plan)
@@ -89,6 +87,8 @@ def _serves(data: Path, port: int) -> bool:
     url = data / URL
     if not url.is_file() or urlsplit(url.read_text().strip()).port != port:
         return False
+    if not (data / LOG).is_dir():
+        return True  # a replica of a cluster has no log of its own
     try:
         EmbeddedLog(data / LOG).close()
     except LogLocked:

@@ -79,7 +79,7 @@ def choose(settings: Settings, all_topics: list[Topic], brokers: int, there: int
     if settings.replication is not None:
         copies, why = settings.replication, f"replication {settings.replication}, as set"
     elif there:
-        copies, why = there, f"replication {there}, as the topics have that are there"
+        copies, why = there, f"replication {there}, as on the topics that exist"
     elif brokers >= _COPIES:
         copies, why = _COPIES, f"replication {_COPIES}, the default"
     else:

@@ -4,22 +4,25 @@ from pathlib import Path
 
 import click
 
-from freshet.cli.options import loaded, plain, settings_flags
+from freshet.cli.options import CLUSTER, loaded, plain, settings_flags
 
 _MARKS = {True: "[green]ok[/green]     ", False: "[red]problem[/red]"}
 
 
 @click.command("doctor")
-@settings_flags("host", "port", "data", "partitions", "sync", "spec", "surfaces")
+@settings_flags("host", "port", "data", "partitions", "sync", "spec", "surfaces", *CLUSTER)
 def command(config: Path | None, **flags: object) -> None:
     """Check what a server needs, and say in words what is wrong.
 
-    Exits with status 1 if there is a problem. A server may be running meanwhile.
+    With bootstrap_servers set, it looks at that cluster: whether it can be reached, its topics,
+    its copies, and how far the workers are. Exits with status 1 if there is a problem. Servers
+    may be running meanwhile.
 
     \b
     Examples:
       freshet doctor
       freshet doctor --data /var/lib/freshet --spec my_shop:spec
+      freshet doctor --bootstrap-servers localhost:9092
     """
     from rich.console import Console
     from rich.markup import escape
