@@ -10,6 +10,7 @@ from agents.app import make_app
 from agents.hand_over import HandOver
 from eventlog.kafka import Connection, KafkaLog
 from eventlog.kafka.faust_transport import Transport
+from eventlog.protocol import EventLog, TopicPartition
 from freshet.settings import Settings
 from freshet.state import now_ms
 from personalization.plan import StatePlan
@@ -20,6 +21,10 @@ from tables.windows import Windows
 from tables.writer import BatchWriter
 
 _REQUEST_SECONDS = 30.0
+
+
+class TopicLost(Exception):
+    """A topic ends before what was folded of it: it was deleted, or lost its end."""
 
 
 def make_worker_app(
@@ -59,18 +64,38 @@ def make_worker_app(
         topic_allow_declare=False,
         TableManager=BulkTableManager,
     )
-    prefix = settings.topic_prefix
 
-    def read_offsets(partitions: Iterable[TP]) -> Mapping[TP, int]:
-        return {
-            tp: read_offset(store, tp.topic.removeprefix(prefix), tp.partition) for tp in partitions
+    async def read_offsets(partitions: Iterable[TP]) -> Mapping[TP, int]:
+        sources = {
+            TopicPartition(tp.topic.removeprefix(settings.topic_prefix), tp.partition): tp
+            for tp in partitions
         }
+        offsets = await read_offsets_of(log, store, sources)
+        return {sources[tp]: offset for tp, offset in offsets.items()}
 
     app.read_offsets = read_offsets
     app.recover_tables = recover_tables
     app.transport = Transport(app.conf.broker_consumer, app, loop=app.loop)
     app.producer_transport = Transport(app.conf.broker_producer, app, loop=app.loop)
     return app  # type: ignore[no-any-return]
+
+
+async def read_offsets_of(
+    log: EventLog, store: TableStore, sources: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Where to go on folding each of ``sources``: after what the tables have.
+
+    Raises ``TopicLost``, or ``LogUnavailable``.
+    """
+    has = {tp: read_offset(store, *tp) for tp in sources}
+    starts, ends = await log.start_offsets(has), await log.end_offsets(has)
+    for tp, offset in has.items():
+        if offset > ends[tp]:
+            raise TopicLost(
+                f"{tp.topic}[{tp.partition}] ends at {ends[tp]}, but was folded up to {offset}: it"
+                " was deleted or has lost its end"
+            )
+    return {tp: max(starts[tp], offset) for tp, offset in has.items()}
 
 
 def read_offset(store: TableStore, topic: str, partition: int) -> int:
