@@ -10,7 +10,7 @@ import aiokafka
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from eventlog.kafka.batches import Batch
-from eventlog.kafka.connection import Connection
+from eventlog.kafka.connection import Connection, started
 from eventlog.kafka.errors import KafkaRefused, in_words
 
 _logger = logging.getLogger(__name__)
@@ -163,8 +163,7 @@ class Appender:
             **self._connection.client_options(),
         )
         try:
-            async with asyncio.timeout(self._timeout):
-                await producer.start()
+            await started(producer.start(), self._timeout)
         except BaseException:
             await self._disconnect(producer)
             raise

@@ -2,15 +2,20 @@
 
 import asyncio
 import ssl
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, in_words, is_refusal
+
+Started = TypeVar("Started")
+
+_LAST_SECONDS = 1.0
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -65,6 +70,22 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         return options
 
 
+async def started(starting: Coroutine[Any, Any, Started], timeout: float) -> Started:
+    """What ``starting`` of aiokafka returns. Raises its errors, and ``TimeoutError``.
+
+    Cut off in the middle it would leave a connection open, so it gets a last second.
+    """
+    task = asyncio.create_task(starting)
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(task)
+    except BaseException:
+        await asyncio.wait([task], timeout=_LAST_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
 async def reach(connection: Connection, timeout: float) -> None:
     """Return as soon as one of the bootstrap servers lets us in.
 
@@ -76,11 +97,9 @@ async def reach(connection: Connection, timeout: float) -> None:
     reasons = []
     for host, port, _ in collect_hosts(servers):
         where = f"{host}:{port}"
+        conn = AIOKafkaConnection(host, port, request_timeout_ms=int(timeout * 1000), **options)
         try:
-            async with asyncio.timeout(timeout):
-                conn = await create_conn(
-                    host, port, request_timeout_ms=int(timeout * 1000), **options
-                )
+            await started(conn.connect(), timeout)
         except TimeoutError:
             reasons.append(f"{where} does not answer within {timeout:g} s")
         except ssl.SSLError as error:
@@ -90,8 +109,9 @@ async def reach(connection: Connection, timeout: float) -> None:
                 raise KafkaRefused(_refusal(connection, where, error)) from error
             reasons.append(f"{where}: {in_words(error)}")
         else:
-            conn.close()
             return
+        finally:
+            conn.close()
     raise KafkaUnreachable("no bootstrap server can be reached: " + "; ".join(reasons))
 
 

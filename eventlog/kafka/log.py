@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from eventlog.kafka.admin import KafkaAdmin
 from eventlog.kafka.appender import Appender, NotAppended
 from eventlog.kafka.batches import Batch, split
-from eventlog.kafka.connection import Connection
+from eventlog.kafka.connection import Connection, started
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, LogUnreachable, failure, in_words
 from eventlog.kafka.names import from_kafka, on_kafka
 from eventlog.kafka.quiet import quieten
@@ -64,8 +64,7 @@ class KafkaLog:
                 request_timeout_ms=int(self._timeout * 1000),
                 **self._connection.client_options(),
             )
-            async with asyncio.timeout(self._timeout):
-                await self._offsets.start()
+            await started(self._offsets.start(), self._timeout)
             await self._appender.start()
         except (KafkaError, TimeoutError) as error:
             await self.stop()

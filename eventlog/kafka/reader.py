@@ -8,7 +8,7 @@ from typing import Any
 import aiokafka
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from eventlog.kafka.connection import Connection, reach
+from eventlog.kafka.connection import Connection, reach, started
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, in_words, is_refusal
 from eventlog.kafka.names import on_kafka
 from eventlog.protocol import Record, TopicPartition
@@ -198,8 +198,7 @@ class KafkaReader:
             **self._connection.client_options(),
         )
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await consumer.start()
+            await started(consumer.start(), _CONNECT_SECONDS)
         except BaseException:
             await consumer.stop()
             raise
