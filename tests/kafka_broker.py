@@ -72,7 +72,8 @@ class Broker:
             for name, password in users.items()
             for option in ("--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]")
         ]
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._config)]
+        tool = ["kafka.tools.StorageTool", "format", "-c", str(self._config)]
+        tool.append(f"--cluster-id={cluster_id}")  # it may begin with a dash
         done = subprocess.run(
             [*_java("-Xmx128m"), *tool, *scram],
             capture_output=True,
