@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse
@@ -19,9 +18,8 @@ from api.app import make_app
 from api.readiness import Readiness
 from api.runner import make_runner
 from api.settings import ApiSettings
-from eventlog.embedded import EmbeddedLog
 from eventlog.embedded.log import now_ms
-from eventlog.protocol import TopicPartition
+from eventlog.protocol import EventLog, TopicPartition
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface, default_surface
@@ -30,6 +28,7 @@ from tables.replicas import Replicas
 from tables.store import TableStore
 from tables.topics import CATALOGUE, VISITOR_EVENTS, topics
 from tables.windows import Windows
+from tests.logs import Home
 
 APP_ID = "freshet"
 PARTITIONS = 4
@@ -51,7 +50,7 @@ class Stack:
         self,
         client: "TestClient[Request, Application]",
         app: Application,
-        log: EmbeddedLog,
+        log: EventLog,
         replicas: Replicas,
         readiness: Readiness,
     ) -> None:
@@ -102,18 +101,18 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def running(
-    folder: Path,
+    home: Home,
     *,
     settings: ApiSettings | None = None,
     surfaces: tuple[Surface, ...] = (),
-    wrap_log: Callable[[EmbeddedLog], Any] = lambda log: log,
+    wrap_log: Callable[[EventLog], Any] = lambda log: log,
     clock: Callable[[], int] = now_ms,
     ready: bool = True,
     folding: bool = True,
 ) -> AsyncIterator[Stack]:
-    """A stack on ``folder``. ``wrap_log`` may put something before the log that the API sees."""
+    """A stack at ``home``. ``wrap_log`` may put something before the log that the API sees."""
     plan = marketplace.plan
-    log = EmbeddedLog(folder / "log")
+    log, folder = await home.open(), home.folder
     await log.create_topics(topics(APP_ID, plan.state_id, PARTITIONS, 86_400_000))
     store = TableStore(folder / "tables", state_id=plan.state_id, partitions=PARTITIONS)
     bulk = Bulk(log, store, plan, app_id=APP_ID, windows=Windows(log), clock=now_ms)
@@ -150,7 +149,7 @@ async def running(
         fold.result()
 
 
-async def _fold(log: EmbeddedLog, bulk: Bulk) -> None:
+async def _fold(log: EventLog, bulk: Bulk) -> None:
     await bulk.catch_up()
     partitions = [
         TopicPartition(t, n) for t in (VISITOR_EVENTS, CATALOGUE) for n in range(PARTITIONS)

@@ -115,6 +115,9 @@ class KafkaHome:
     async def delete_topic(self, log: EventLog, topic: str) -> None:
         async with self._admin() as admin:
             await admin.delete([topic])
+            async with asyncio.timeout(SOON):
+                while topic in await admin.partition_counts():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """Delete every topic."""

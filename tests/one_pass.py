@@ -1,11 +1,10 @@
 """What tables must hold: one clean pass of the pure folds over a log's topics."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
-from eventlog.embedded import EmbeddedLog
 from eventlog.partitioner import partition_for
-from eventlog.protocol import Record, TopicPartition
+from eventlog.protocol import EventLog, Record, TopicPartition
 from personalization.duplicates import DuplicateWindow
 from personalization.events import Signal
 from personalization.folding import STATS_TABLES, CatalogueFold, StatsFold, VisitorsFold
@@ -26,6 +25,7 @@ from tables.topics import (
     WATERMARK,
     WATERMARK_KEY,
 )
+from tests.logs import records_of
 
 Tables = dict[tuple[str, int], dict[bytes, bytes]]
 """Encoded rows by (table, partition) and key; the watermark row among them."""
@@ -45,7 +45,11 @@ def tables_of(store: TableStore) -> Tables:
     return tables
 
 
-def one_pass(log: EmbeddedLog, plan: StatePlan) -> Tables:
+Records = Mapping[TopicPartition, Sequence[Record]]
+"""What there is of the entity topics."""
+
+
+async def one_pass(log: EventLog, plan: StatePlan) -> Tables:
     """Each partition of each topic folded from its first record to its last, all at once.
 
     On the way it holds the signals that are in the log against those the events mean.
@@ -53,23 +57,31 @@ def one_pass(log: EmbeddedLog, plan: StatePlan) -> Tables:
     tables: Tables = {}
     meant: dict[tuple[int, int], list[Signal]] = defaultdict(list)
     partitions = log.partitions(VISITOR_EVENTS)
+    records = await records_of(
+        log,
+        {
+            TopicPartition(topic, partition): 0
+            for topic in (VISITOR_EVENTS, SIGNALS, CATALOGUE)
+            for partition in range(partitions)
+        },
+    )
     for partition in range(partitions):
-        _visitors(log, plan, partition, tables, meant)
-        _catalogue(log, partition, tables)
+        _visitors(records, plan, partitions, partition, tables, meant)
+        _catalogue(records, partition, tables)
     for partition in range(partitions):
-        _stats(log, plan, partition, tables, meant)
+        _stats(records, plan, partition, tables, meant)
     assert not any(meant.values()), "events whose signals are not in the log"
     return tables
 
 
 def _visitors(
-    log: EmbeddedLog,
+    records: Records,
     plan: StatePlan,
+    partitions: int,
     partition: int,
     tables: Tables,
     meant: dict[tuple[int, int], list[Signal]],
 ) -> None:
-    partitions = log.partitions(VISITOR_EVENTS)
     fold = VisitorsFold(
         plan,
         partition,
@@ -79,7 +91,7 @@ def _visitors(
         lambda key: partition_for(key.encode(), partitions),
     )
     last = -1
-    for record in records(log, VISITOR_EVENTS, partition):
+    for record in records[TopicPartition(VISITOR_EVENTS, partition)]:
         fold.add(record.offset, VISITOR_EVENT.decode(record.value or b""))
         last = record.offset
     folded = fold.finish()
@@ -90,7 +102,7 @@ def _visitors(
 
 
 def _stats(
-    log: EmbeddedLog,
+    records: Records,
     plan: StatePlan,
     partition: int,
     tables: Tables,
@@ -99,7 +111,7 @@ def _stats(
     fold = StatsFold(plan, {table: Watermark() for table in STATS_TABLES}, lambda table, id: None)
     taken: dict[int, int] = {}
     last = -1
-    for record in records(log, SIGNALS, partition):
+    for record in records[TopicPartition(SIGNALS, partition)]:
         batch = SIGNAL_BATCH.decode(record.value or b"")
         fold.add(record.offset, batch)
         new = [signal for signal in batch.entries if signal.offset > taken.get(batch.source, -1)]
@@ -114,10 +126,10 @@ def _stats(
             _keep(tables, table, partition, rows, folded.watermarks[table])
 
 
-def _catalogue(log: EmbeddedLog, partition: int, tables: Tables) -> None:
+def _catalogue(records: Records, partition: int, tables: Tables) -> None:
     fold = CatalogueFold(Watermark(), lambda key: None)
     last = -1
-    for record in records(log, CATALOGUE, partition):
+    for record in records[TopicPartition(CATALOGUE, partition)]:
         fold.add(record.offset, CATALOGUE_RECORD.decode(record.value or b""))
         last = record.offset
     folded = fold.finish()
@@ -130,12 +142,3 @@ def _keep(
 ) -> None:
     encoded = {id.encode(): ROWS[table].encode(row) for id, row in rows.items()}
     tables[table, partition] = {**encoded, WATERMARK_KEY: WATERMARK.encode(watermark)}
-
-
-def records(log: EmbeddedLog, topic: str, partition: int) -> Iterator[Record]:
-    """Every record of a partition."""
-    tp = TopicPartition(topic, partition)
-    offset = log.start_offset(tp)
-    while batch := log.read(tp, offset, 10_000):
-        yield from batch
-        offset = batch[-1].offset + 1

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eventlog.embedded import EmbeddedLog
 from eventlog.partitioner import partition_for
-from eventlog.protocol import Entry, Record, TopicPartition
+from eventlog.protocol import Entry, EventLog, Record, TopicPartition
 from personalization.events import (
     IDENTIFY,
     SERVED,
@@ -36,6 +35,7 @@ from tables.topics import (
 )
 from tables.windows import Windows
 from tables.writer import BatchWriter, FoldedBatch
+from tests.logs import Home, records_of
 
 HOUR, DAY = 3_600_000, 86_400_000
 START = 1_795_428_000_000
@@ -131,9 +131,9 @@ def appended(
     return batches
 
 
-async def open_log(folder: Path, *app_ids: str) -> EmbeddedLog:
-    """A log with every topic of ``APP_ID`` and of ``app_ids``."""
-    log = EmbeddedLog(folder / "log")
+async def open_log(home: Home, *app_ids: str) -> EventLog:
+    """The log with every topic of ``APP_ID`` and of ``app_ids``."""
+    log = await home.open()
     for app_id in (APP_ID, *app_ids):
         await log.create_topics(topics(app_id, PLAN.state_id, PARTITIONS, DAY))
     return log
@@ -186,7 +186,7 @@ def count_naively(events: Sequence[StampedEvent], by: str) -> dict[tuple[str, st
     return dict(counts)
 
 
-async def clean_pass(log: EmbeddedLog, folder: Path, app_id: str) -> TableStore:
+async def clean_pass(log: EventLog, folder: Path, app_id: str) -> TableStore:
     """New tables, folded from the log's beginning in one go."""
     store = open_store(folder)
     await new_bulk(log, store, app_id).catch_up()
@@ -205,21 +205,30 @@ class LiveRun:
         self._committed = committed
         self._windows = Windows(log)
         self._writer = BatchWriter(log, store, app_id=APP_ID, clock=now, give_up=0.0)
+        self._read: dict[TopicPartition, list[Record]] = {}
 
     async def step(self, topic: str, count: int) -> bool:
         """Fold up to ``count`` records of each partition of ``topic``; ``False`` if none."""
         records: dict[int, Sequence[Record]] = {}
+        await self._read_on([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
         for partition in range(PARTITIONS):
             tp = TopicPartition(topic, partition)
-            found = self._log.read(tp, self._committed.get(tp, 0), count)
-            if found:
-                records[partition] = found
+            first = self._committed.get(tp, 0)
+            taken = [record for record in self._read[tp] if record.offset >= first][:count]
+            if taken:
+                records[partition] = taken
         if not records:
             return False
         await self._writer.write(await self._fold(topic, records))
         for partition, found in records.items():
             self._committed[TopicPartition(topic, partition)] = found[-1].offset + 1
         return True
+
+    async def _read_on(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read what is new at the ends of ``partitions``."""
+        ends = {tp: self._read[tp][-1].offset + 1 if self._read.get(tp) else 0 for tp in partitions}
+        for tp, new in (await records_of(self._log, ends)).items():
+            self._read.setdefault(tp, []).extend(new)
 
     async def _fold(self, topic: str, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
         store, rows = self._store, StoredRows(self._store)

@@ -1,17 +1,17 @@
 """What integration tests share."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.api_stack import Stack, running
+from tests.logs import Home
 
 
 @pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+async def stack(home: Home) -> AsyncIterator[Stack]:
     """A running API with all that is behind it."""
-    async with running(tmp_path) as made:
+    async with running(home) as made:
         yield made
 
 

@@ -11,7 +11,7 @@ import faust
 
 from agents.app import make_app
 from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import Entry, LogUnavailable, TopicPartition
+from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
 from personalization.events import Stamp, StampedEvent
 from tables.dead_letters import DEAD_LETTER, DeadLetter
 from tables.store import TableStore
@@ -26,6 +26,7 @@ from tables.topics import (
 )
 from tables.windows import Windows
 from tables.writer import BatchWriter
+from tests.logs import EmbeddedHome, topic_records
 from tests.streams import (
     APP_ID,
     PARTITIONS,
@@ -67,7 +68,7 @@ async def running(log: Any, store: TableStore) -> AsyncIterator[faust.App]:
         await app.stop()
 
 
-async def until(log: EmbeddedLog, topics: list[str], done: Callable[[], bool]) -> None:
+async def until(log: EventLog, topics: list[str], done: Callable[[], bool]) -> None:
     """Return once ``done`` is true, asked whenever something is appended to ``topics``."""
     positions = {TopicPartition(t, p): 0 for t in topics for p in range(PARTITIONS)}
     reader = log.reader(await log.end_offsets(positions))
@@ -79,22 +80,25 @@ async def until(log: EmbeddedLog, topics: list[str], done: Callable[[], bool]) -
         await reader.close()
 
 
-async def drained(log: EmbeddedLog, store: TableStore) -> None:
+async def drained(log: EventLog, store: TableStore) -> None:
     """Return once the tables hold all that the topics do."""
     offsets = new_bulk(log, store).read_offsets
-
-    def done() -> bool:
-        return all(offset == log.end_offset(tp) for tp, offset in offsets().items())
-
     changelogs = [changelog_topic(APP_ID, table, PLAN.state_id) for table in TABLES]
-    await until(log, changelogs, done)
+    positions = {TopicPartition(t, p): 0 for t in changelogs for p in range(PARTITIONS)}
+    reader = log.reader(await log.end_offsets(positions))
+    try:
+        async with asyncio.timeout(SOON):
+            while await log.end_offsets(offsets()) != offsets():
+                await reader.poll(1000, 0.05)
+    finally:
+        await reader.close()
 
 
 async def test_live_bulk_and_replay_give_the_same_bytes(tmp_path: Path) -> None:
     """What the agents made of events as they came equals one bulk pass over the log; what the
     changelogs replay, through Faust's own recovery, equals both; and nothing is folded twice
     after a restart."""
-    log = await open_log(tmp_path, "clean")
+    log = await open_log(EmbeddedHome(tmp_path), "clean")
     store = open_store(tmp_path / "tables")
     chance = random.Random(3)
     events = random_events(chance, 600)
@@ -107,6 +111,7 @@ async def test_live_bulk_and_replay_give_the_same_bytes(tmp_path: Path) -> None:
     clean = await clean_pass(log, tmp_path / "clean", "clean")
     assert everything(store) == everything(clean)
     assert counted(store, "items") == count_naively(events, "items")
+    assert isinstance(log, EmbeddedLog)
     assert log.committed(APP_ID).items() >= new_bulk(log, store).read_offsets().items()
 
     replayed = open_store(tmp_path / "replayed")
@@ -125,7 +130,7 @@ async def test_live_bulk_and_replay_give_the_same_bytes(tmp_path: Path) -> None:
 async def test_poison_goes_to_dead_letters_and_the_agents_go_on(tmp_path: Path) -> None:
     """Bytes that decode to nothing, a version from the future, and an event of unknown type are
     kept as they came, with the reason; what comes after them counts."""
-    log = await open_log(tmp_path)
+    log = await open_log(EmbeddedHome(tmp_path))
     store = open_store(tmp_path / "tables")
     poke = VISITOR_EVENT.encode(StampedEvent("poke", "v", START))
     poison = {
@@ -146,9 +151,7 @@ async def test_poison_goes_to_dead_letters_and_the_agents_go_on(tmp_path: Path) 
         await log.append(appended(events))
         await drained(log, store)
     letters: list[DeadLetter] = [
-        DEAD_LETTER.decode(record.value or b"")
-        for partition in range(PARTITIONS)
-        for record in log.read(TopicPartition(DEAD_LETTERS, partition), 0, 100)
+        DEAD_LETTER.decode(record.value or b"") for record in await topic_records(log, DEAD_LETTERS)
     ]
     assert len(letters) == len(poison)
     for letter in letters:
@@ -163,7 +166,7 @@ async def test_poison_goes_to_dead_letters_and_the_agents_go_on(tmp_path: Path) 
 class Unwilling:
     """A log that takes no signals."""
 
-    def __init__(self, log: EmbeddedLog) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
 
     def __getattr__(self, name: str) -> Any:
@@ -177,7 +180,7 @@ class Unwilling:
 
 async def test_a_write_that_fails_stops_the_app_and_loses_nothing(tmp_path: Path) -> None:
     """The app says why it crashed; nothing was committed, so the next one folds it."""
-    log = await open_log(tmp_path)
+    log = await open_log(EmbeddedHome(tmp_path))
     store = open_store(tmp_path / "tables")
     events = [StampedEvent("view", "v1", START, [Stamp("i1")], id="e1")]
     async with running(Unwilling(log), store) as app:

@@ -3,35 +3,30 @@
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.bodies import MAX_LINES
-from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import Entry, LogUnavailable, TopicPartition
+from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
 from personalization.events import CatalogueRecord, StampedEvent
 from tables.tokens import Token
 from tables.topics import CATALOGUE, CATALOGUE_RECORD, VISITOR_EVENT, VISITOR_EVENTS
 from tests.api_stack import PARTITIONS, Stack, running
+from tests.logs import Home, topic_records
 
 VIEW = {"type": "view", "visitor": "v1", "item": "i1"}
 SHOES = {"type": "item", "item": "i1", "seller": "s1", "attributes": {"category": "shoes"}}
 
 
-def records(log: EmbeddedLog, topic: str) -> list[Any]:
-    """All records of a topic, decoded."""
-    codec: Any = VISITOR_EVENT if topic == VISITOR_EVENTS else CATALOGUE_RECORD
-    return [
-        codec.decode(record.value)
-        for number in range(PARTITIONS)
-        for record in log.read(TopicPartition(topic, number), 0, 100_000)
-    ]
+async def catalogue(log: EventLog) -> list[CatalogueRecord]:
+    found = await topic_records(log, CATALOGUE)
+    return [CATALOGUE_RECORD.decode(record.value or b"") for record in found]
 
 
-def events(log: EmbeddedLog) -> list[StampedEvent]:
-    return records(log, VISITOR_EVENTS)
+async def events(log: EventLog) -> list[StampedEvent]:
+    found = await topic_records(log, VISITOR_EVENTS)
+    return [VISITOR_EVENT.decode(record.value or b"") for record in found]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +53,11 @@ async def test_every_way_to_send_an_event(
     """One object, an array, NDJSON; plain or compressed: the same record."""
     answer = await stack.ok("POST", "/v1/events", body, headers=headers)
     assert answer["results"] == [{"index": 0, "status": "accepted", "id": None, "errors": []}]
-    [event] = events(stack.log)
+    [event] = await events(stack.log)
     assert (event.type, event.visitor, event.items[0].item) == ("view", "v1", "i1")
     [partition] = Token.parse(answer["token"]).events
-    assert stack.log.end_offset(TopicPartition(VISITOR_EVENTS, partition)) == 1
+    at = TopicPartition(VISITOR_EVENTS, partition)
+    assert await stack.log.end_offsets([at]) == {at: 1}
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -80,7 +76,7 @@ async def test_a_long_body_is_taken_in_order(stack: Stack, lines: bool) -> None:
     assert [r["index"] for r in answer["results"]] == list(range(5000))
     assert [r["id"] for r in answer["results"]] == [e["id"] for e in sent]
     by_visitor: dict[str, list[int]] = {}
-    for event in events(stack.log):
+    for event in await events(stack.log):
         assert event.id is not None
         by_visitor.setdefault(event.visitor, []).append(int(event.id[1:]))
     assert sum(map(len, by_visitor.values())) == 5000
@@ -99,7 +95,7 @@ async def test_an_error_in_a_long_body_is_placed_in_the_whole(stack: Stack, line
         body, headers = json.dumps(sent).encode(), {}
     problem = await stack.problem(422, "POST", "/v1/events", body, headers=headers)
     assert [error["field"] for error in problem["errors"]] == ["[4321].visitor"]
-    assert events(stack.log) == []
+    assert await events(stack.log) == []
 
 
 async def test_a_line_that_is_not_json_is_numbered(stack: Stack) -> None:
@@ -114,20 +110,20 @@ async def test_an_item_line_is_seen_by_the_events_after_it(stack: Stack) -> None
     """Before it the event's item has no attributes; after it, and after its delete, as told."""
     sent = [VIEW, SHOES, VIEW, {"type": "delete", "item": "i1"}, VIEW]
     await stack.ok("POST", "/v1/events", sent)
-    stamped = [event.items[0] for event in events(stack.log)]
+    stamped = [event.items[0] for event in await events(stack.log)]
     assert [stamp.seller for stamp in stamped] == [None, "s1", None]
     assert [stamp.attributes for stamp in stamped] == [{}, {"category": "shoes"}, {}]
 
 
-async def test_an_item_is_stamped_before_any_replica_knows_it(tmp_path: Path) -> None:
+async def test_an_item_is_stamped_before_any_replica_knows_it(home: Home) -> None:
     """With nothing folded at all, events of later requests carry what was told of their items."""
-    async with running(tmp_path, folding=False) as stack:
+    async with running(home, folding=False) as stack:
         await stack.ok("POST", "/v1/catalogue", [SHOES])
         await stack.ok("PATCH", "/v1/items/i1", {"attributes": {"price": 5, "brand": "acme"}})
         await stack.ok("POST", "/v1/events", VIEW)
         await stack.ok("DELETE", "/v1/items/i1")
         await stack.ok("POST", "/v1/events", VIEW)
-        known, deleted = (event.items[0] for event in events(stack.log))
+        known, deleted = (event.items[0] for event in await events(stack.log))
     assert (known.seller, known.attributes) == (
         "s1",
         {"category": "shoes", "brand": "acme", "price": 5.0},
@@ -135,13 +131,13 @@ async def test_an_item_is_stamped_before_any_replica_knows_it(tmp_path: Path) ->
     assert (deleted.seller, deleted.attributes) == (None, {})
 
 
-async def test_the_time_of_an_event_without_one_is_its_receipt(tmp_path: Path) -> None:
+async def test_the_time_of_an_event_without_one_is_its_receipt(home: Home) -> None:
     """``at`` is the server's clock; both ways to write it mean the same."""
     now = 1_795_428_000_123
-    async with running(tmp_path, clock=lambda: now) as stack:
+    async with running(home, clock=lambda: now) as stack:
         sent = [VIEW, {**VIEW, "at": now}, {**VIEW, "at": "2026-11-23T11:00:00.123+01:00"}]
         await stack.ok("POST", "/v1/events", sent)
-        assert {event.at for event in events(stack.log)} == {now}
+        assert {event.at for event in await events(stack.log)} == {now}
 
 
 async def test_a_user_without_a_visitor_is_a_visitor_of_their_own(stack: Stack) -> None:
@@ -166,7 +162,7 @@ async def test_catalogue_takes_only_what_belongs_there(stack: Stack) -> None:
     statuses = [result["status"] for result in answer["results"]]
     assert statuses == ["accepted", "accepted", "accepted", "rejected", "accepted"]
     assert "/v1/events" in answer["results"][3]["errors"][0]["reason"]
-    written: list[CatalogueRecord] = records(stack.log, CATALOGUE)
+    written = await catalogue(stack.log)
     assert sorted((r.op, r.kind) for r in written) == [
         ("delete", "seller"),
         ("put", "item"),
@@ -198,7 +194,7 @@ async def test_attributes_are_put_patched_and_deleted(
 class Failing:
     """A log that does not take some partitions of visitor-events."""
 
-    def __init__(self, log: EmbeddedLog, partitions: set[int]) -> None:
+    def __init__(self, log: EventLog, partitions: set[int]) -> None:
         self._log = log
         self.failing = {TopicPartition(VISITOR_EVENTS, number) for number in partitions}
 
@@ -216,19 +212,19 @@ class Failing:
         return lasts
 
 
-async def test_what_the_log_does_not_take_is_named(tmp_path: Path) -> None:
+async def test_what_the_log_does_not_take_is_named(home: Home) -> None:
     """503 with the indexes that were not appended; the others were, and have a token."""
     logs: list[Failing] = []
 
-    def failing(log: EmbeddedLog) -> Failing:
+    def failing(log: EventLog) -> Failing:
         logs.append(Failing(log, {0, 1}))
         return logs[0]
 
-    async with running(tmp_path, wrap_log=failing, folding=False) as stack:
+    async with running(home, wrap_log=failing, folding=False) as stack:
         sent = [{**VIEW, "visitor": f"v{n}", "id": f"e{n}"} for n in range(40)]
         sent[3] = {**VIEW, "visitor": ""}
         problem = await stack.problem(503, "POST", "/v1/events", sent)
-        appended = {event.id for event in events(stack.log)}
+        appended = {event.id for event in await events(stack.log)}
         named = {f"e{index}" for index in problem["not_appended"]}
         assert 0 < len(named) < 39
         assert appended | named == {e.get("id") for e in sent} - {None}
@@ -243,14 +239,14 @@ async def test_what_the_log_does_not_take_is_named(tmp_path: Path) -> None:
         assert problem["not_appended"] == [0]
 
 
-async def test_after_a_failure_nothing_overtakes(tmp_path: Path) -> None:
+async def test_after_a_failure_nothing_overtakes(home: Home) -> None:
     """Of a long request everything after the failed append is left to be sent again."""
-    async with running(tmp_path, wrap_log=lambda log: Failing(log, {2}), folding=False) as stack:
+    async with running(home, wrap_log=lambda log: Failing(log, {2}), folding=False) as stack:
         sent = [{**VIEW, "visitor": f"v{n}", "id": f"e{n}"} for n in range(1200)]
         problem = await stack.problem(503, "POST", "/v1/events", sent)
         assert problem["not_appended"][-700:] == list(range(500, 1200))
         assert len(problem["results"]) == 1200
-        assert len(events(stack.log)) == 1200 - len(problem["not_appended"])
+        assert len(await events(stack.log)) == 1200 - len(problem["not_appended"])
 
 
 async def test_as_many_events_as_a_request_may_have(stack: Stack) -> None:

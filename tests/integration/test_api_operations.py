@@ -1,7 +1,6 @@
 """Who may ask, health, metrics, the API's description, and that it tells the truth."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +9,16 @@ from aiohttp import web
 from api.services import METRICS, RANKER
 from api.settings import ApiSettings
 from tests.api_stack import Stack, running
+from tests.logs import Home
 
 KEY = "a-long-key"
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 
 
-async def test_keys_are_needed_where_there_are_any(tmp_path: Path) -> None:
+async def test_keys_are_needed_where_there_are_any(home: Home) -> None:
     """Either header, either key; health and the description stay open."""
     settings = ApiSettings(api_keys=("another-key", KEY))
-    async with running(tmp_path, settings=settings) as stack:
+    async with running(home, settings=settings) as stack:
         for path in OPEN:
             assert (await stack.call("GET", path)).status == 200
         for path in ("/metrics", "/v1/items/i1", "/nowhere"):
@@ -38,15 +38,15 @@ async def test_keys_are_needed_where_there_are_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"Authorization": "Bearer "}])
-async def test_no_key_is_never_a_key(tmp_path: Path, headers: dict[str, str]) -> None:
+async def test_no_key_is_never_a_key(home: Home, headers: dict[str, str]) -> None:
     """Even where an empty one got into the settings, nothing matches it."""
-    async with running(tmp_path, settings=ApiSettings(api_keys=("", KEY))) as stack:
+    async with running(home, settings=ApiSettings(api_keys=("", KEY))) as stack:
         await stack.problem(401, "POST", "/v1/rank", {}, headers=headers)
 
 
-async def test_until_everything_is_recovered_requests_are_turned_away(tmp_path: Path) -> None:
+async def test_until_everything_is_recovered_requests_are_turned_away(home: Home) -> None:
     """503 with how far it is; then 200; and before a stop not ready, but still served."""
-    async with running(tmp_path, ready=False) as stack:
+    async with running(home, ready=False) as stack:
         stack.readiness.progress("tables", 50, 200)
         response = await stack.call("GET", "/readyz")
         assert response.status == 503
@@ -146,9 +146,9 @@ async def test_the_examples_are_taken(stack: Stack) -> None:
                 await stack.ok(method.upper(), path.replace("{id}", "x1"), example)
 
 
-async def test_what_probes_and_people_ask_first(tmp_path: Path) -> None:
+async def test_what_probes_and_people_ask_first(home: Home) -> None:
     """HEAD answers as GET does, without a body; the root leads to the docs page, without a key."""
-    async with running(tmp_path, settings=ApiSettings(api_keys=(KEY,)), ready=False) as stack:
+    async with running(home, settings=ApiSettings(api_keys=(KEY,)), ready=False) as stack:
         for path, status in (("/healthz", 200), ("/readyz", 503), ("/docs", 200)):
             response = await stack.call("HEAD", path)
             assert response.status == status

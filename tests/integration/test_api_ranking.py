@@ -1,15 +1,13 @@
 """Rankings over HTTP: tokens, pages, decisions, and what is known afterwards."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.services import QUEUE
 from api.settings import ApiSettings
-from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import Entry, LogUnavailable, TopicPartition
+from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
 from personalization.decisions import DECISIONS as DECISION
 from personalization.decisions import Decision
 from personalization.events import StampedEvent
@@ -19,7 +17,8 @@ from personalization.ranking.replay import replay
 from personalization.ranking.surface import Surface, default_surface
 from tables.tokens import Token
 from tables.topics import DECISIONS, VISITOR_EVENT, VISITOR_EVENTS
-from tests.api_stack import JSON, PARTITIONS, Stack, eventually, running
+from tests.api_stack import JSON, Stack, eventually, running
+from tests.logs import Home, topic_records
 
 FORMULA = Formula(marketplace.columns, marketplace.feature_set_id)
 
@@ -47,20 +46,13 @@ def items_of(answer: JSON) -> list[str]:
     return [item["item"] for item in answer["items"]]
 
 
-def decisions_in(log: EmbeddedLog) -> list[Decision]:
-    return [
-        DECISION.decode(record.value or b"")
-        for number in range(PARTITIONS)
-        for record in log.read(TopicPartition(DECISIONS, number), 0, 100_000)
-    ]
+async def decisions_in(log: EventLog) -> list[Decision]:
+    return [DECISION.decode(each.value or b"") for each in await topic_records(log, DECISIONS)]
 
 
-def events_in(log: EmbeddedLog, *types: str) -> list[StampedEvent]:
-    decoded = [
-        VISITOR_EVENT.decode(record.value or b"")
-        for number in range(PARTITIONS)
-        for record in log.read(TopicPartition(VISITOR_EVENTS, number), 0, 100_000)
-    ]
+async def events_in(log: EventLog, *types: str) -> list[StampedEvent]:
+    found = await topic_records(log, VISITOR_EVENTS)
+    decoded = [VISITOR_EVENT.decode(record.value or b"") for record in found]
     return [event for event in decoded if event.type in types]
 
 
@@ -68,17 +60,17 @@ async def written(stack: Stack, count: int) -> list[Decision]:
     """All decisions in the log, once there are ``count``."""
 
     async def all_there() -> bool:
-        return len(decisions_in(stack.log)) >= count
+        return len(await decisions_in(stack.log)) >= count
 
     await eventually(all_there)
-    return decisions_in(stack.log)
+    return await decisions_in(stack.log)
 
 
 async def logged(stack: Stack, kind: str, count: int) -> None:
     """Wait for ``count`` events of ``kind``: what was served follows the decisions."""
 
     async def all_there() -> bool:
-        return len(events_in(stack.log, kind)) >= count
+        return len(await events_in(stack.log, kind)) >= count
 
     await eventually(all_there)
 
@@ -102,10 +94,10 @@ async def test_out_of_stock_is_honoured_at_once(stack: Stack) -> None:
     assert answer["dropped"] == {"i1": "out_of_stock"}
 
 
-async def test_filters_and_surfaces(tmp_path: Path) -> None:
+async def test_filters_and_surfaces(home: Home) -> None:
     """The caller's predicates and a surface's caps hold, and drops have reasons."""
     capped = Surface(name="home", caps={"seller": 1})
-    async with running(tmp_path, surfaces=(capped,)) as stack:
+    async with running(home, surfaces=(capped,)) as stack:
         await shop(stack)
         request = {
             "surface": "home",
@@ -131,14 +123,14 @@ async def test_pages_do_not_repeat(stack: Stack) -> None:
     assert len(pages) == len(set(pages)) == 24
 
 
-async def test_a_page_goes_on_after_a_restart(tmp_path: Path) -> None:
+async def test_a_page_goes_on_after_a_restart(home: Home) -> None:
     """A decision that only the log remembers can be gone on after, and opened."""
     request: JSON = {"candidates": [f"i{n}" for n in range(9)], "limit": 4}
-    async with running(tmp_path) as stack:
+    async with running(home) as stack:
         await shop(stack)
         first = await stack.ok("POST", "/v1/rank", request)
         await written(stack, 1)
-    async with running(tmp_path) as stack:
+    async with running(home) as stack:
 
         async def indexed() -> bool:
             path = f"/v1/decisions/{first['decision']}"
@@ -149,10 +141,10 @@ async def test_a_page_goes_on_after_a_restart(tmp_path: Path) -> None:
         assert not set(items_of(first)) & set(items_of(second))
 
 
-async def test_a_token_that_is_not_reached_is_waited_for_in_vain(tmp_path: Path) -> None:
+async def test_a_token_that_is_not_reached_is_waited_for_in_vain(home: Home) -> None:
     """A bounded wait: the answer comes, and says that it does not know what it was asked to."""
     settings = ApiSettings(wait_timeout_ms=30)
-    async with running(tmp_path, settings=settings, folding=False) as stack:
+    async with running(home, settings=settings, folding=False) as stack:
         taken = await stack.ok(
             "POST", "/v1/events", {"type": "view", "visitor": "v1", "item": "i1"}
         )
@@ -195,21 +187,21 @@ async def test_what_was_served_is_an_event_that_does_not_count(stack: Stack) -> 
     await stack.ok("POST", "/v1/rank", {"limit": 5})
     await written(stack, 4)
     await logged(stack, "served", 2)
-    served = {event.visitor: event for event in events_in(stack.log, "served")}
+    served = {event.visitor: event for event in await events_in(stack.log, "served")}
     assert served.keys() == {"v1", "user:u1"}
     assert served["v1"].decision == answer["decision"]
     assert [stamp.item for stamp in served["v1"].items] == items_of(answer)
-    assert events_in(stack.log, "impression") == []
+    assert await events_in(stack.log, "impression") == []
 
 
-async def test_a_surface_may_count_what_it_serves(tmp_path: Path) -> None:
+async def test_a_surface_may_count_what_it_serves(home: Home) -> None:
     """``counts_served``: an impression of what was shown goes in beside it."""
     surface = Surface(name="feed", sources=default_surface().sources, counts_served=True)
-    async with running(tmp_path, surfaces=(surface,)) as stack:
+    async with running(home, surfaces=(surface,)) as stack:
         await shop(stack)
         answer = await stack.ok("POST", "/v1/rank", {"visitor": "v1", "surface": "feed"})
         await logged(stack, "impression", 1)
-        [impression] = events_in(stack.log, "impression")
+        [impression] = await events_in(stack.log, "impression")
         assert [stamp.item for stamp in impression.items] == items_of(answer)
         assert all(stamp.seller for stamp in impression.items)
 
@@ -285,7 +277,7 @@ async def test_rows_are_shown_as_the_ranker_sees_them(stack: Stack) -> None:
 class Down:
     """A log that takes no decisions while ``down``."""
 
-    def __init__(self, log: EmbeddedLog) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
         self.down = True
 
@@ -301,16 +293,16 @@ class Down:
 
 
 @pytest.fixture
-async def broken(tmp_path: Path) -> Any:
+async def broken(home: Home) -> Any:
     """A stack whose log is down, with room for five decisions; and that log."""
     logs: list[Down] = []
 
-    def down(log: EmbeddedLog) -> Down:
+    def down(log: EventLog) -> Down:
         logs.append(Down(log))
         return logs[0]
 
     async with running(
-        tmp_path, settings=ApiSettings(decision_queue=5), wrap_log=down, folding=False
+        home, settings=ApiSettings(decision_queue=5), wrap_log=down, folding=False
     ) as stack:
         yield stack, logs[0]
 
@@ -333,15 +325,15 @@ async def test_decisions_wait_for_the_log_and_losses_are_counted(
     assert max(decision.sequence for decision in found) == 29
 
 
-async def test_a_stop_writes_what_is_queued(tmp_path: Path) -> None:
+async def test_a_stop_writes_what_is_queued(home: Home) -> None:
     """A graceful stop loses no decision."""
-    async with running(tmp_path) as stack:
+    async with running(home) as stack:
         answers = [await stack.ok("POST", "/v1/rank", {"candidates": ["i1"]}) for _ in range(9)]
-    log = EmbeddedLog(tmp_path / "log")
+    log = await home.open()
     try:
-        found = {decision.id for decision in decisions_in(log)}
+        found = {decision.id for decision in await decisions_in(log)}
     finally:
-        log.close()
+        await log.stop()
     assert found == {answer["decision"] for answer in answers}
 
 

@@ -20,6 +20,7 @@ from schemathesis.checks import (
 
 from api.routes import ALL
 from tests.api_stack import SOON, running
+from tests.logs import EmbeddedHome
 
 EXAMPLES = 12
 CHECKS = [
@@ -40,7 +41,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ready, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with running(folder) as stack:
+        async with running(EmbeddedHome(folder)) as stack:
             started.append(str(stack.client.make_url("")))
             ready.set()
             await asyncio.to_thread(stop.wait)

@@ -11,6 +11,7 @@ from personalization.state.visitor import fold_visitor
 from tables import bulk
 from tables.dead_letters import DEAD_LETTER
 from tables.topics import DEAD_LETTERS, SIGNALS, TABLES, VISITOR_EVENTS, changelog_topic
+from tests.logs import Home, topic_records
 from tests.streams import (
     APP_ID,
     PARTITIONS,
@@ -30,9 +31,9 @@ from tests.streams import (
 )
 
 
-async def test_tables_and_changelogs_come_back_from_the_topics(tmp_path: Path) -> None:
+async def test_tables_and_changelogs_come_back_from_the_topics(home: Home, tmp_path: Path) -> None:
     """Every row and watermark, byte for byte, with progress, and without a signal sent twice."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
     chance = random.Random(9)
     for first in range(0, 300, 60):
@@ -42,10 +43,10 @@ async def test_tables_and_changelogs_come_back_from_the_topics(tmp_path: Path) -
     signals = [TopicPartition(SIGNALS, partition) for partition in range(PARTITIONS)]
     sent = await log.end_offsets(signals)
     for table in TABLES:
-        await log.delete_topic(changelog_topic(APP_ID, table, PLAN.state_id))
+        await home.delete_topic(log, changelog_topic(APP_ID, table, PLAN.state_id))
     await log.stop()
 
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     again = open_store(tmp_path / "again")
     told: list[tuple[int, int]] = []
     await new_bulk(log, again).catch_up(lambda done, total: told.append((done, total)))
@@ -58,10 +59,10 @@ async def test_tables_and_changelogs_come_back_from_the_topics(tmp_path: Path) -
     await log.stop()
 
 
-async def test_signals_that_were_never_sent_are_completed(tmp_path: Path) -> None:
+async def test_signals_that_were_never_sent_are_completed(home: Home, tmp_path: Path) -> None:
     """Events that were appended but not folded when all tables were lost get their signals, in
     the chain that was begun; nothing counts twice or is left out."""
-    log = await open_log(tmp_path, "clean")
+    log = await open_log(home, "clean")
     store = open_store(tmp_path / "tables")
     events = random_events(random.Random(4), 200)
     await log.append(appended(events[:120]))
@@ -79,12 +80,12 @@ async def test_signals_that_were_never_sent_are_completed(tmp_path: Path) -> Non
 
 
 async def test_an_import_is_what_live_folding_makes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events appended and folded in bulk give the rows that live folding of that log gives,
     also where few rows stay decoded; repeated ids are found across batches and restarts."""
     monkeypatch.setattr(bulk, "_CACHED_ROWS", 3)
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
     chance = random.Random(6)
     events = random_events(chance, 300)
@@ -115,10 +116,10 @@ async def test_an_import_is_what_live_folding_makes(
 
 
 async def test_a_fold_that_fails_as_it_should_not_spoils_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error in the middle of an event, after its row was touched, costs that event alone."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
 
     def faulty(row, event, offset, plan):  # type: ignore[no-untyped-def]
@@ -137,25 +138,21 @@ async def test_a_fold_that_fails_as_it_should_not_spoils_nothing(
     await importer.catch_up()
     assert counted(store, "visitors") == {("view", "v1"): 6}
     assert counted(store, "items") == {("view", "i1"): 6}
-    [record] = [
-        record
-        for partition in range(PARTITIONS)
-        for record in log.read(TopicPartition(DEAD_LETTERS, partition), 0, 10)
-    ]
+    [record] = await topic_records(log, DEAD_LETTERS)
     assert DEAD_LETTER.decode(record.value or b"").reason == "ZeroDivisionError: oh"
     store.close()
     await log.stop()
 
 
-async def test_garbage_in_the_log_ends_as_in_live_folding(tmp_path: Path) -> None:
+async def test_garbage_in_the_log_ends_as_in_live_folding(home: Home, tmp_path: Path) -> None:
     """A record that cannot be decoded is passed and kept as a dead letter."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
     tps = [TopicPartition(VISITOR_EVENTS, 0), TopicPartition(SIGNALS, 0)]
     await log.append({tp: [Entry(None, b"garbage", START)] for tp in tps})
     await log.append(appended([StampedEvent("view", "v1", START, [Stamp("i1")])]))
     await new_bulk(log, store).catch_up()
     assert counted(store, "items") == {("view", "i1"): 1}
-    assert len(log.read(TopicPartition(DEAD_LETTERS, 0), 0, 10)) == 2
+    assert len(await topic_records(log, DEAD_LETTERS)) == 2
     store.close()
     await log.stop()

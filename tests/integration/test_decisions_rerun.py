@@ -19,7 +19,7 @@ from personalization.ranking.parity import audit
 from tables.decision_rows import rows_of
 from tables.topics import DECISIONS
 from tests.integration.decision_traffic import Served, drive
-from tests.one_pass import records
+from tests.logs import topic_records
 from tests.processes import clean_environ, serving
 
 ALONE = Path(__file__).parent / "rerun_decisions.py"
@@ -39,11 +39,7 @@ async def test_decisions_run_again_to_the_same_bits(tmp_path: Path, rankings: in
     served = await asyncio.to_thread(_serve, tmp_path, rankings)
     log = EmbeddedLog(tmp_path / "data" / "log")
     try:
-        found = [
-            record.value or b""
-            for partition in range(log.partitions(DECISIONS))
-            for record in records(log, DECISIONS, partition)
-        ]
+        found = [record.value or b"" for record in await topic_records(log, DECISIONS)]
         decisions = [DECISION.decode(record) for record in found]
         _are_those_served(decisions, served)
 

@@ -1,5 +1,6 @@
 """An import through the live server, with both killed again and again, counts every line once."""
 
+import asyncio
 import gzip
 import json
 import random
@@ -118,7 +119,7 @@ def read_back(data: Path) -> tuple[Tables, Tables]:
         tables_folder(data, plan), state_id=plan.state_id, partitions=Settings().partitions
     )
     try:
-        return tables_of(store), one_pass(log, plan)
+        return tables_of(store), asyncio.run(one_pass(log, plan))
     finally:
         store.close()
         log.close()

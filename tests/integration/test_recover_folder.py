@@ -55,7 +55,7 @@ async def recovered(settings: Settings, seen: Seen) -> Tables:
     try:
         await state.recover(seen)
         tables = tables_of(state.store)
-        assert tables == one_pass(state.log, state.plan)
+        assert tables == await one_pass(state.log, state.plan)
         return tables
     finally:
         await state.close()
@@ -172,7 +172,7 @@ async def test_another_spec_has_tables_of_its_own(settings: Settings, tmp_path: 
     try:
         assert other.plan.state_id != marketplace.plan.state_id
         await other.recover(Seen())
-        assert tables_of(other.store) == one_pass(other.log, other.plan)
+        assert tables_of(other.store) == await one_pass(other.log, other.plan)
     finally:
         await other.close()
     seen = Seen()

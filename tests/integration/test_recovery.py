@@ -3,11 +3,11 @@
 import random
 from pathlib import Path
 
-from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import Entry, TopicPartition
+from eventlog.protocol import Entry, EventLog, TopicPartition
 from personalization.state.rows import UserRow
 from tables.recovery import recover
 from tables.topics import ROWS, USERS, changelog_topic
+from tests.logs import Home
 from tests.streams import (
     APP_ID,
     PLAN,
@@ -22,9 +22,7 @@ from tests.streams import (
 )
 
 
-async def folded(
-    log: EmbeddedLog, folder: Path, seed: int = 5
-) -> dict[tuple[str, int, bytes], bytes]:
+async def folded(log: EventLog, folder: Path, seed: int = 5) -> dict[tuple[str, int, bytes], bytes]:
     """Rows after a few batches of events."""
     chance = random.Random(seed)
     store = open_store(folder / "tables")
@@ -37,10 +35,10 @@ async def folded(
     return rows
 
 
-async def test_the_same_rows_come_back(tmp_path: Path) -> None:
+async def test_the_same_rows_come_back(home: Home, tmp_path: Path) -> None:
     """All of it, watermarks too, from an empty folder; with progress; compacted or not; and a
     second recovery finds nothing to do."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     rows = await folded(log, tmp_path)
     for name in ("whole", "compacted"):
         store = open_store(tmp_path / name)
@@ -51,14 +49,14 @@ async def test_the_same_rows_come_back(tmp_path: Path) -> None:
         assert everything(store) == rows
         assert await recover(log, store, app_id=APP_ID) == 0
         store.close()
-        await log.compact(changelog_topic(APP_ID, USERS, PLAN.state_id))
+        await home.compact(log, changelog_topic(APP_ID, USERS, PLAN.state_id))
     await log.stop()
 
 
-async def test_a_stale_owner_does_not_win(tmp_path: Path) -> None:
+async def test_a_stale_owner_does_not_win(home: Home, tmp_path: Path) -> None:
     """The row with the highest offset stays, whichever comes last in the changelog, in one
     recovery or in two; a tombstone removes it."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
     tp = TopicPartition(changelog_topic(APP_ID, USERS, PLAN.state_id), 0)
 
@@ -81,13 +79,14 @@ async def test_a_stale_owner_does_not_win(tmp_path: Path) -> None:
     await log.stop()
 
 
-async def test_a_store_ahead_of_its_changelog_starts_over(tmp_path: Path) -> None:
+async def test_a_store_ahead_of_its_changelog_starts_over(home: Home, tmp_path: Path) -> None:
     """A changelog that was deleted takes its table's rows along; folding brings them back."""
-    log = await open_log(tmp_path)
+    log = await open_log(home)
     rows = await folded(log, tmp_path)
     users = changelog_topic(APP_ID, USERS, PLAN.state_id)
-    await log.delete_topic(users)
-    log = await reopened(log, tmp_path)
+    await home.delete_topic(log, users)
+    await log.stop()
+    log = await open_log(home)
     store = open_store(tmp_path / "tables")
     await recover(log, store, app_id=APP_ID)
     assert {table for table, _, key in everything(store) if key != b"watermark"} == {
@@ -101,8 +100,3 @@ async def test_a_store_ahead_of_its_changelog_starts_over(tmp_path: Path) -> Non
     assert everything(store) == rows
     store.close()
     await log.stop()
-
-
-async def reopened(log: EmbeddedLog, folder: Path) -> EmbeddedLog:
-    await log.stop()
-    return await open_log(folder)

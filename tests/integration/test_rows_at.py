@@ -1,14 +1,12 @@
-"""Rows as they were at an offset, folded again from a real embedded log."""
+"""Rows as they were at an offset, folded again from a real log."""
 
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from eventlog.embedded import EmbeddedLog
 from eventlog.partitioner import partition_for
-from eventlog.protocol import Entry, TopicPartition
+from eventlog.protocol import Entry, EventLog, TopicPartition
 from personalization.duplicates import DuplicateWindow
 from personalization.events import CatalogueRecord, SignalBatch, Stamp, StampedEvent
 from personalization.folding import STATS_TABLES, CatalogueFold, StatsFold, VisitorsFold
@@ -26,6 +24,7 @@ from tables.topics import (
     VISITOR_EVENTS,
     topics,
 )
+from tests.logs import RETENTION_MS, Home, records
 
 PLAN = StatePlan(
     events=("impression", "view", "purchase"),
@@ -45,8 +44,8 @@ History = dict[tuple[RowKey, int], bytes]
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
-    opened = EmbeddedLog(tmp_path / "log")
+async def log(home: Home) -> AsyncIterator[EventLog]:
+    opened = await home.open()
     await opened.create_topics(topics("shop", PLAN.state_id, PARTITIONS, 86_400_000))
     yield opened
     await opened.stop()
@@ -55,7 +54,7 @@ async def log(tmp_path: Path) -> AsyncIterator[EmbeddedLog]:
 class Shop:
     """Events into the log, and every row at every offset, by folding record by record."""
 
-    def __init__(self, log: EmbeddedLog, seed: int) -> None:
+    def __init__(self, log: EventLog, seed: int) -> None:
         self.history: History = {}
         self._log = log
         self._random = random.Random(seed)
@@ -68,7 +67,7 @@ class Shop:
             if number % 17 == 0:
                 for topic in (VISITOR_EVENTS, CATALOGUE, SIGNALS):
                     await self._append(topic, f"{number}", POISON)
-        self._fold_visitors_again()
+        await self._fold_visitors_again()
         await self._fold_stats_and_catalogue()
 
     async def _event(self, number: int) -> None:
@@ -99,12 +98,12 @@ class Shop:
         partition = TopicPartition(topic, partition_for(key.encode(), PARTITIONS))
         await self._log.append({partition: [Entry(key.encode(), value, 0)]})
 
-    def _fold_visitors_again(self) -> None:
+    async def _fold_visitors_again(self) -> None:
         """Fold each partition as an agent does, sending every record's signals twice."""
         for partition in range(PARTITIONS):
             watermark = Watermark()
             duplicates = DuplicateWindow()
-            for record in self._log.read(TopicPartition(VISITOR_EVENTS, partition), 0, 10_000):
+            for record in await records(self._log, TopicPartition(VISITOR_EVENTS, partition)):
                 fold = VisitorsFold(
                     PLAN,
                     partition,
@@ -121,17 +120,17 @@ class Shop:
                 watermark = folded.watermark
                 for id, row in folded.rows.items():
                     self._keep("visitors", id, row, record.offset)
-                self._send(folded.signals * 2)
+                await self._send(folded.signals * 2)
 
-    def _send(self, signals: list[tuple[int, SignalBatch]]) -> None:
+    async def _send(self, signals: list[tuple[int, SignalBatch]]) -> None:
         for target, batch in signals:
             entry = Entry(b"", SIGNAL_BATCH.encode(batch), 0)
-            self._log.append_now({TopicPartition(SIGNALS, target): [entry]})
+            await self._log.append({TopicPartition(SIGNALS, target): [entry]})
 
     async def _fold_stats_and_catalogue(self) -> None:
         for partition in range(PARTITIONS):
             marks = dict.fromkeys(STATS_TABLES, Watermark())
-            for record in self._log.read(TopicPartition(SIGNALS, partition), 0, 10_000):
+            for record in await records(self._log, TopicPartition(SIGNALS, partition)):
                 stats = StatsFold(PLAN, marks, self._row)  # type: ignore[arg-type]
                 try:
                     stats.add(record.offset, SIGNAL_BATCH.decode(record.value or b""))
@@ -143,7 +142,7 @@ class Shop:
                     for id, stats_row in rows.items():
                         self._keep(table, id, stats_row, record.offset)
             mark = Watermark()
-            for record in self._log.read(TopicPartition(CATALOGUE, partition), 0, 10_000):
+            for record in await records(self._log, TopicPartition(CATALOGUE, partition)):
                 fold = CatalogueFold(
                     mark,
                     lambda key: self._row("catalogue", key),  # type: ignore[arg-type,return-value]
@@ -166,7 +165,7 @@ class Shop:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_row_at_every_offset(log: EmbeddedLog, seed: int) -> None:
+async def test_every_row_at_every_offset(log: EventLog, seed: int) -> None:
     """Rows of all tables come back as they were, whatever poison, retries and redeliveries."""
     shop = Shop(log, seed)
     await shop.run(150)
@@ -180,7 +179,7 @@ async def test_every_row_at_every_offset(log: EmbeddedLog, seed: int) -> None:
     )
 
 
-async def test_some_rows_at_some_offsets(log: EmbeddedLog) -> None:
+async def test_some_rows_at_some_offsets(log: EventLog) -> None:
     """What is not asked for does not matter to what is."""
     shop = Shop(log, 7)
     await shop.run(150)
@@ -195,7 +194,7 @@ async def test_some_rows_at_some_offsets(log: EmbeddedLog) -> None:
     }
 
 
-async def test_what_never_was_is_left_out(log: EmbeddedLog) -> None:
+async def test_what_never_was_is_left_out(log: EventLog) -> None:
     """An offset that a row never had, a row that never was, an offset past the end: no answer."""
     shop = Shop(log, 1)
     await shop.run(20)
@@ -205,14 +204,14 @@ async def test_what_never_was_is_left_out(log: EmbeddedLog) -> None:
     assert await rows_at(log, PLAN, {}) == {}
 
 
-async def test_a_log_without_its_beginning_says_so(tmp_path: Path) -> None:
+async def test_a_log_without_its_beginning_says_so(home: Home) -> None:
     """Rows cannot be folded again where retention has dropped their first records."""
-    log = EmbeddedLog(tmp_path / "old", clock=lambda: 10**15)
+    log, now = await home.open(), home.now()
     [events] = [t for t in topics("shop", "x", 1, 1) if t.name == VISITOR_EVENTS]
-    await log.create_topics([events.__class__(events.name, 1, retention_ms=1)])
-    await log.append({TopicPartition(VISITOR_EVENTS, 0): [Entry(b"v", POISON, 0)]})
-    await log.clean()
-    await log.append({TopicPartition(VISITOR_EVENTS, 0): [Entry(b"v", POISON, 10**15)]})
+    await log.create_topics([events.__class__(events.name, 1, retention_ms=RETENTION_MS)])
+    await log.append({TopicPartition(VISITOR_EVENTS, 0): [Entry(b"v", POISON, now)]})
+    await home.expire(log, VISITOR_EVENTS, 1)
+    await log.append({TopicPartition(VISITOR_EVENTS, 0): [Entry(b"v", POISON, now + 40_000)]})
     with pytest.raises(HistoryMissing, match="begins at offset 1"):
         await rows_at(log, PLAN, {("visitors", "v"): [1]})
     await log.stop()

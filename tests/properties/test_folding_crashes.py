@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tables.recovery import recover
 from tables.topics import CATALOGUE, SIGNALS, VISITOR_EVENTS
+from tests.logs import EmbeddedHome
 from tests.streams import (
     APP_ID,
     LiveRun,
@@ -71,7 +72,7 @@ async def live_with_crashes(seed: int, crashes: list[int], cuts: list[int]) -> N
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        log = await open_log(path, "clean")
+        log = await open_log(EmbeddedHome(path), "clean")
         store = open_store(path / "tables")
         committed: dict[Any, int] = {}
         events = random_events(chance, 60)
@@ -126,7 +127,7 @@ async def bulk_with_crashes(seed: int, crashes: list[int]) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        log = await open_log(path, "clean")
+        log = await open_log(EmbeddedHome(path), "clean")
         store = open_store(path / "tables")
         events = random_events(chance, 60)
         left = list(crashes)
