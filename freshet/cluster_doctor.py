@@ -101,7 +101,7 @@ async def _topics(admin: KafkaAdmin, settings: Settings) -> AsyncIterator[Findin
         yield Finding(False, f"topics are missing: {names}: run freshet topics create")
     for line in compared.differences:
         if not line.endswith("is missing"):
-            yield Finding(False, f"{line}; freshet never changes a topic that is there")
+            yield Finding(False, f"{line}: change the setting, or the topic with Kafka's tools")
     if not compared.differences:
         yield Finding(True, f"{len(wanted.topics)} topics are as they should be")
     found = await admin.describe(compared.there)
