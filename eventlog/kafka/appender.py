@@ -177,8 +177,8 @@ class Appender:
             _logger.warning("the producer was closed before everything was acknowledged")
             # What stop() leaves behind when it is cut short would go on trying.
             producer._message_accumulator.fail_all(KafkaError("the log was closed"))
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await producer._sender.close()
-            finally:
-                await producer.client.close()
+            closing = asyncio.create_task(producer._sender.close())
+            await asyncio.wait([closing], timeout=1.0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            await producer.client.close()

@@ -221,6 +221,36 @@ async def test_a_closed_log_says_so(broker: Cluster, prefix: str) -> None:
         assert await log.append({ROWS[0]: numbered(1, 2)}) == {ROWS[0]: 1}
 
 
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+async def test_a_log_closes_in_time_without_its_broker(
+    broker: Cluster, prefix: str, fault: str
+) -> None:
+    """What is still under way is given up, and nothing stays behind that would go on trying."""
+    log = KafkaLog(
+        connection(broker),
+        client_id="test",
+        prefix=prefix,
+        options=TopicOptions(replication=1),
+        append_timeout=1.0,
+    )
+    await log.start()
+    await log.create_topics(TOPICS)
+    reader = log.reader(dict.fromkeys(ROWS, 0))
+    await log.append({tp: numbered(0, 1) for tp in ROWS})
+    await reader.poll(1, SOON)
+    await asyncio.to_thread(getattr(broker, fault))
+    try:
+        with pytest.raises(LogUnavailable):
+            await log.append({tp: numbered(1, 2) for tp in ROWS})
+        async with asyncio.timeout(8.0):
+            await reader.close()
+            await log.stop()
+    finally:
+        await asyncio.to_thread(broker.heal)
+    left = {task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()}
+    assert not left, "nothing of the client runs on"
+
+
 async def test_a_seek_while_a_poll_waits_counts(broker: Cluster, prefix: str) -> None:
     """A seek before the first poll and one during a poll both decide what is read next."""
     async with opened(broker, prefix) as log:
