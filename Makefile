@@ -1,4 +1,5 @@
-# Every target sets itself up: it needs make and Python 3.11 or newer, and nothing else.
+# Every target sets itself up: it needs make and Python 3.11 or newer, and nothing else; tests on
+# Kafka need Java 17 and, once, Maven, and fetch Kafka by themselves.
 # The Python can be named: make demo PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -10,14 +11,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --build-deps-for editable \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 PYTEST := $(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
+# Each process has brokers of its own: two of them and their brokers fill two cores.
+ON_KAFKA := $(BIN)/pytest -q --numprocesses 2 --dist loadgroup --durations 10
 PARTS := agents api eventlog freshet personalization tables tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench cover format pins clean
+.PHONY: help demo test test-kafka test-long check bench cover format pins clean
 
 help: ## say what can be made (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUN) ## watch a simulated marketplace (ARGS="--seconds 30 --seed 7 --json")
 	@$(BIN)/freshet demo $(ARGS)
@@ -26,6 +29,14 @@ test: $(DEV) ## run the tests, and see that the core is covered (under five minu
 	@echo "Running the tests …"
 	@$(PYTEST) --durations 10 --cov --cov-report= --cov-fail-under 0
 	@$(MAKE) --no-print-directory uncompiled
+
+test-kafka: $(DEV) ## run the tests on real Kafka brokers, a few seeds for each fault
+	@echo "Running the tests on Kafka …"
+	@$(ON_KAFKA) -m "kafka and not long" $(ARGS)
+
+test-long: $(DEV) ## run all that takes long: every seed, on Kafka and without
+	@echo "Running the long tests …"
+	@$(ON_KAFKA) -m "kafka or long" $(ARGS)
 
 cover: $(DEV) ## measure the coverage of the core by its own tests
 	@echo "Running the tests of the core …"

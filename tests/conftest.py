@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ settings.register_profile("freshet", deadline=None, print_blob=True)
 settings.load_profile("freshet")
 
 SCRAM_USERS = {"worker": "worker-secret", "api": "api-secret"}
+_BROKERS = {"broker", "cluster", "scram_broker"}
+_KAFKA_REQUIRED = os.environ.get("FRESHET_TEST_KAFKA") == "required"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,29 +32,49 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def kafka() -> None:
-    """Kafka can be started here; else the test is skipped, or fails where Kafka is required."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs Kafka where there is none; fail where it is required.
+
+    Skipped here, not in a fixture, all of them are told in one line.
+    """
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if item.get_closest_marker("kafka") is None and not fixtures & _BROKERS:
+        return
+    if (missing := _kafka_missing()) is None:
+        return
+    if _KAFKA_REQUIRED:
+        pytest.fail(f"Kafka is required: {missing}", pytrace=False)
+    pytest.skip(f"no Kafka here: {missing}")
+
+
+@cache
+def _kafka_missing() -> str | None:
     try:
         kafka_jars()
     except KafkaMissing as missing:
-        if os.environ.get("FRESHET_TEST_KAFKA") == "required":
-            pytest.fail(f"Kafka is required: {missing}", pytrace=False)
-        pytest.skip(f"no Kafka here: {missing}")
+        return str(missing)
+    return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_a_setting() -> None:
+    """Freshet refuses variables of its own that it does not know."""
+    os.environ.pop("FRESHET_TEST_KAFKA", None)
 
 
 @pytest.fixture(scope="session")
-def _one_broker(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def _one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "one"))
 
 
 @pytest.fixture(scope="session")
-def _three_brokers(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def _three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "three", 3))
 
 
 @pytest.fixture(scope="session")
-def _scram_broker(kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def _scram_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     users = {ADMIN: "admin-secret", **SCRAM_USERS}
     yield from _running(Cluster(tmp_path_factory.mktemp("kafka") / "scram", users=users))
 
