@@ -20,10 +20,10 @@ from api.runner import make_runner
 from api.settings import ApiSettings, check_bind
 from eventlog.kafka import KafkaLog, KafkaRefused
 from eventlog.protocol import EventLog, Topic
-from freshet.cluster import TopicsWrong, check_partitions, connection, patiently
+from freshet.cluster import TopicsWrong, check_cluster, check_partitions, connection, patiently
 from freshet.declared_log import DeclaredLog
 from freshet.garbage import look_often
-from freshet.running import DRAIN_SECONDS, bounded, failure, follow, listen, until
+from freshet.running import DRAIN_SECONDS, bounded, done_before, failure, follow, listen, until
 from freshet.settings import Settings
 from freshet.specs import load_spec
 from freshet.state import REPLICAS, URL, CannotOpen, StageProgress, now_ms
@@ -83,9 +83,14 @@ async def serve(
         (settings.data / URL).write_text(f"{url}\n")
         stack.callback((settings.data / URL).unlink, missing_ok=True)
         listening(url)
-        recovery = asyncio.create_task(_recover(kafka, replicas, wanted, readiness, recovering))
-        if not await _ended_before(stop, recovery):
-            return
+        recovery = _recover(settings, kafka, replicas, wanted, readiness, recovering)
+        try:
+            if not await done_before(stop, recovery):
+                return
+        except (TopicsWrong, KafkaRefused, CannotOpen):
+            raise
+        except Exception as error:
+            raise failure("recovery", error) from error
         garbage = asyncio.create_task(look_often(), name="garbage")
         stack.callback(garbage.cancel)
         readiness.set_ready()
@@ -143,6 +148,7 @@ def _api(
 
 
 async def _recover(
+    settings: Settings,
     log: KafkaLog,
     replicas: Replicas,
     wanted: Sequence[Topic],
@@ -150,25 +156,7 @@ async def _recover(
     progress: StageProgress,
 ) -> None:
     await patiently(readiness, log.start)
+    await patiently(readiness, lambda: check_cluster(settings))
     check_partitions(log, wanted)
     await patiently(readiness, replicas.start)
     await follow(replicas, progress)
-
-
-async def _ended_before(stop: asyncio.Event, recovery: asyncio.Task[None]) -> bool:
-    """Whether ``recovery`` ended; it is cancelled once ``stop`` is set."""
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((stopped, recovery), return_when=asyncio.FIRST_COMPLETED)
-        if not recovery.done():
-            recovery.cancel()
-            await asyncio.wait([recovery], timeout=DRAIN_SECONDS)
-            return False
-        recovery.result()
-    except (TopicsWrong, KafkaRefused, CannotOpen):
-        raise
-    except Exception as error:
-        raise failure("recovery", error) from error
-    finally:
-        stopped.cancel()
-    return True

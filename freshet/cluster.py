@@ -7,10 +7,12 @@ from typing import TypeVar
 import structlog
 
 from api.readiness import Readiness
-from eventlog.kafka import Connection, KafkaUnreachable
+from eventlog.kafka import Connection, KafkaAdmin, KafkaUnreachable
 from eventlog.protocol import EventLog, LogUnavailable, Topic
 from freshet.settings import Settings
+from freshet.state import CannotOpen
 
+_CLUSTER = "cluster"
 _PAUSE_SECONDS = 1.0
 _ATTEMPT_SECONDS = 60.0
 
@@ -52,6 +54,24 @@ def check_partitions(log: EventLog, declared: Iterable[Topic]) -> None:
         raise TopicsWrong(f"topics are not as the settings say: {'; '.join(other)}")
     if missing:
         raise TopicsWrong(f"topics are missing: {', '.join(missing)}: run freshet topics create")
+
+
+async def check_cluster(settings: Settings) -> None:
+    """Raises ``CannotOpen`` where the data folder holds the rows of another cluster."""
+    admin = KafkaAdmin(connection(settings), client_id="freshet")
+    try:
+        await admin.start()
+        found = await admin.cluster_id()
+    finally:
+        await admin.stop()
+    file = settings.data / _CLUSTER
+    if not file.exists():
+        file.write_text(f"{found}\n")
+    elif (known := file.read_text().strip()) != found:
+        raise CannotOpen(
+            f"{settings.data} holds the rows of cluster {known}, not of {found}: use another data "
+            "folder, or delete it; it is made again from the cluster"
+        )
 
 
 async def patiently(readiness: Readiness, attempt: Callable[[], Awaitable[T]]) -> T:

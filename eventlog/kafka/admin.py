@@ -95,6 +95,11 @@ class KafkaAdmin:
             raise KafkaUnreachable("not connected")
         return self._client
 
+    async def cluster_id(self) -> str:
+        """The name that the cluster was given when it was made."""
+        cluster = await self._bounded("asking who it is", self.client.describe_cluster)
+        return str(cluster["cluster_id"])
+
     async def brokers(self) -> list[int]:
         """Ids of the brokers that are up."""
         cluster = await self._bounded("listing brokers", self.client.describe_cluster)

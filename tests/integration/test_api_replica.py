@@ -253,6 +253,20 @@ def test_a_data_folder_has_one_replica(broker: Cluster, topics: str, tmp_path: P
         assert post(f"{url}/v1/rank", RANK)["items"]
 
 
+def test_rows_of_another_cluster_are_not_served(
+    broker: Cluster, topics: str, tmp_path: Path
+) -> None:
+    """A folder that came from elsewhere is refused, with what to do; nothing of it is deleted."""
+    with serving(tmp_path / "api", broker, topics) as (replica, url):
+        replica.ready(url)
+    (tmp_path / "api" / "cluster").write_text("another\n")
+    command = ["api", *options(broker, topics), "--port", "0", "--data", "api"]
+    refused = run(command, tmp_path)
+    assert refused.returncode == 1
+    assert "holds the rows of cluster another, not of" in refused.stderr.splitlines()[-1]
+    assert (tmp_path / "api" / "replicas").is_dir()
+
+
 def test_a_wrong_password_ends_it_with_the_reason(scram_broker: Cluster, tmp_path: Path) -> None:
     """No retries and no traceback: another try would not help."""
     (tmp_path / "freshet.toml").write_text(
