@@ -1,0 +1,1 @@
+"""``freshet evaluate``: reading files and logs, running the pass, reporting."""

@@ -1,0 +1,1 @@
+"""Evaluation: what every arm would have ranked, held against what happened next."""
