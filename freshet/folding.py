@@ -152,6 +152,7 @@ class Folding:
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         self._owned = []
+        self._metrics.partitions.set(0)
         await self._hand_over.settled(_SETTLE_SECONDS)
 
     async def _recover(self, parts: Collection[TablePartition]) -> None:

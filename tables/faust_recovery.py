@@ -20,6 +20,10 @@ RecoverTables = Callable[[list[TablePartition]], Awaitable[None]]
 """Brings the assigned partitions of tables up to their changelogs."""
 
 
+class AssignedApart(Exception):
+    """A topic's partitions went to other workers than those of its tables."""
+
+
 class BulkRecovery(Recovery):
     """Starts Faust's recovery when ours is done; another assignment before that cancels ours."""
 
@@ -62,6 +66,7 @@ class BulkRecovery(Recovery):
             if tp.topic in tables
         ]
         try:
+            _check_together(assigned)
             await cast(Any, self.app).recover_tables(parts)
         except Exception as error:
             await self.app.crash(error)
@@ -98,3 +103,14 @@ class BulkTableManager(TableManager):
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()
+
+
+def _check_together(assigned: set[TP]) -> None:
+    """Faust's assignor keeps topics together that all members of the group have in common."""
+    partitions: dict[str, set[int]] = {}
+    for tp in assigned:
+        partitions.setdefault(tp.topic, set()).add(tp.partition)
+    if len({frozenset(numbers) for numbers in partitions.values()}) > 1:
+        raise AssignedApart(
+            "the group has members with other topics: workers with another spec need another app_id"
+        )

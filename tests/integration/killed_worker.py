@@ -1,0 +1,81 @@
+"""``freshet worker`` that kills itself: right after a step of the write order, for the k-th time.
+
+Usage: killed_worker.py STEP K worker [options]. Steps, in the order they come: ``folded`` (a batch
+is about to be written), ``signals``, ``changelog``, ``tables``, ``committed``; or ``recovered``
+(some of the changelogs are in the tables).
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from eventlog.kafka import KafkaLog
+from eventlog.kafka.faust_transport import Consumer
+from eventlog.protocol import Entry, TopicPartition
+from freshet.cli import main
+from tables.store import PartitionWrite, TableStore
+from tables.topics import SIGNALS
+from tables.writer import BatchWriter, FoldedBatch
+
+step, left = sys.argv[1], int(sys.argv[2])
+
+
+def passed(name: str) -> None:
+    """``name`` was done; die if it was the time to."""
+    global left
+    if name == step:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+append, commit = KafkaLog.append, Consumer._commit
+write_batch, write_tables, write_now = BatchWriter.write, TableStore.write, TableStore.write_now
+
+
+async def append_and_die(
+    self: KafkaLog, batches: Mapping[TopicPartition, Sequence[Entry]]
+) -> dict[TopicPartition, int]:
+    lasts = await append(self, batches)
+    names = {tp.topic for tp in batches}
+    if any(name.endswith("-changelog") for name in names):
+        passed("changelog")
+    if SIGNALS in names:
+        passed("signals")
+    return lasts
+
+
+async def write_batch_and_die(self: BatchWriter, batch: FoldedBatch) -> None:
+    passed("folded")
+    await write_batch(self, batch)
+
+
+async def write_tables_and_die(self: TableStore, writes: Iterable[PartitionWrite]) -> None:
+    await write_tables(self, writes)
+    passed("tables")
+
+
+def write_now_and_die(self: TableStore, writes: Iterable[PartitionWrite]) -> None:
+    write_now(self, writes)
+    passed("recovered")
+
+
+async def commit_and_die(self: Consumer, offsets: Any) -> bool:
+    committed = await commit(self, offsets)
+    passed("committed")
+    return committed
+
+
+patched: list[tuple[type, str, Callable[..., Any]]] = [
+    (KafkaLog, "append", append_and_die),
+    (Consumer, "_commit", commit_and_die),
+    (BatchWriter, "write", write_batch_and_die),
+    (TableStore, "write", write_tables_and_die),
+    (TableStore, "write_now", write_now_and_die),
+]
+for owner, name, function in patched:
+    setattr(owner, name, function)
+
+main(sys.argv[3:], prog_name="freshet")
