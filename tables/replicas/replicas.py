@@ -251,7 +251,8 @@ class Replicas:
                     ends = await self._log.end_offsets(self._partitions)
             except (LogUnavailable, TimeoutError) as error:
                 if known:
-                    _logger.warning("how far the replicas are behind is unknown: %s", error)
+                    reason = str(error) or "no answer in time"
+                    _logger.warning("how far the replicas are behind is unknown: %s", reason)
                 known = False
             else:
                 if not known:
