@@ -14,6 +14,7 @@ from tables.batch_fold import fold_catalogue, fold_events, fold_signals
 from tables.rows import Rows, StoredRows
 from tables.store import TableStore
 from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
+from tables.turns import Turns
 from tables.windows import Windows
 from tables.writer import BatchWriter
 
@@ -63,6 +64,7 @@ def make_app(
     writer: BatchWriter | None = None,
     prefix: str = "",
     hand_over: HandOver | None = None,
+    turns: Turns | None = None,
     **settings: Any,
 ) -> faust.App:
     """An app whose agents fold the entity topics of ``log`` into ``store``.
@@ -70,7 +72,8 @@ def make_app(
     ``broker`` is ``freshet://`` for the embedded log. All topics must exist. ``clock`` gives ms.
     The agents read nothing of ``windows`` that is there already. ``rows`` may keep rows decoded
     where no other process ever owns a partition of ``store``. ``prefix`` comes before the names
-    of all topics, and of the group. ``settings`` are more of Faust's.
+    of all topics, and of the group. ``turns`` are those of what shares the loop. ``settings`` are
+    more of Faust's.
     """
     app: Any = faust.App(
         prefix + app_id,
@@ -99,6 +102,7 @@ def make_app(
         writer or BatchWriter(log, store, app_id=app_id, clock=clock),
         prefix,
         hand_over or HandOver(SESSION_TIMEOUT),
+        turns or Turns(),
     )
     return cast(faust.App, app)
 
@@ -112,6 +116,7 @@ def _add_agents(
     writer: BatchWriter,
     prefix: str,
     hand_over: HandOver,
+    turns: Turns,
 ) -> None:
     def topic(name: str) -> Any:
         name = prefix + name
@@ -119,7 +124,7 @@ def _add_agents(
 
     @app.agent(topic(VISITOR_EVENTS), name="visitors")
     async def visitors(stream: Any) -> None:
-        slices = Slices()
+        slices = Slices(turns)
         await run(
             stream,
             lambda records: fold_events(
@@ -132,7 +137,7 @@ def _add_agents(
 
     @app.agent(topic(SIGNALS), name="stats")
     async def stats(stream: Any) -> None:
-        slices = Slices()
+        slices = Slices(turns)
         await run(
             stream,
             lambda records: fold_signals(
@@ -147,7 +152,7 @@ def _add_agents(
 
     @app.agent(topic(CATALOGUE), name="catalogue")
     async def catalogue(stream: Any) -> None:
-        slices = Slices()
+        slices = Slices(turns)
         await run(
             stream,
             lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),

@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from time import perf_counter
 
-from tables.turns import give_way
+from tables.turns import Turns
 
 
 class Slices:
     """Gives way to others whenever ``budget`` seconds have passed since the last one."""
 
-    def __init__(self, budget: float = 0.0005, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        budget: float = 0.0005,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._turns = turns
         self._budget = budget
         self._clock = clock
         self._ends = 0.0
@@ -21,5 +27,5 @@ class Slices:
     async def pause(self) -> None:
         """Call after every small step."""
         if self._clock() > self._ends:
-            await give_way()
+            await self._turns.give_way()
             self._ends = self._clock() + self._budget

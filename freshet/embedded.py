@@ -29,6 +29,7 @@ from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from tables.replicas import Replicas
 from tables.rows import CachedRows
+from tables.turns import Turns
 
 DRAIN_SECONDS = 10.0
 """How long running requests may take once the process is to stop, and then each part of it."""
@@ -79,7 +80,10 @@ async def serve(
         state = await State.open(settings)
         stack.push_async_callback(_bounded, "log and tables", state.close)
         surfaces = load_surfaces(settings.surfaces, state.spec)
-        replicas = Replicas(state.log, state.plan, path=state.folder / REPLICAS, app_id=APP_ID)
+        turns = Turns()
+        replicas = Replicas(
+            state.log, state.plan, path=state.folder / REPLICAS, app_id=APP_ID, turns=turns
+        )
         parts = await stack.enter_async_context(AsyncExitStack())
         parts.push_async_callback(_bounded, "replicas", replicas.stop)
         runner = _api(settings, state, replicas, surfaces, readiness)
@@ -91,7 +95,7 @@ async def serve(
         listening(url)
         try:
             records = await asyncio.to_thread(asyncio.run, state.recover(recovering))
-            agents = _agents(state)
+            agents = _agents(state, turns)
             await state.log.start()
             await agents.start()
             parts.push_async_callback(_bounded, "agents", agents.stop)
@@ -143,7 +147,7 @@ def _api(
     return make_runner(app, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
 
 
-def _agents(state: State) -> faust.App:
+def _agents(state: State, turns: Turns) -> faust.App:
     return make_agents(
         app_id=APP_ID,
         broker="freshet://",
@@ -153,6 +157,7 @@ def _agents(state: State) -> faust.App:
         windows=state.windows,
         clock=now_ms,
         rows=CachedRows(state.store, _ROWS_KEPT),
+        turns=turns,
     )
 
 

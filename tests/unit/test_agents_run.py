@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agents.run import _cut
 from agents.slices import Slices
+from tables.turns import Turns
 
 
 @given(st.lists(st.integers(0, 120)))
@@ -24,7 +25,7 @@ def test_pieces_keep_the_order_and_the_bound(sizes: list[int]) -> None:
 async def test_a_slice_ends_when_its_time_is_up() -> None:
     """Within the budget nothing else runs; after it everything that waits gets a turn."""
     now = 0.0
-    slices = Slices(budget=1.0, clock=lambda: now)
+    slices = Slices(Turns(), budget=1.0, clock=lambda: now)
     turns: list[float] = []
     loop = asyncio.get_running_loop()
     slices.start()
@@ -36,3 +37,29 @@ async def test_a_slice_ends_when_its_time_is_up() -> None:
     now = 1.5
     await slices.pause()
     assert turns == [1.5]
+
+
+async def test_background_work_gives_way_for_longer_in_a_hurry() -> None:
+    """While somebody waits, more turns go by between two slices; afterwards as many as before."""
+    turns = Turns()
+
+    async def gone_by() -> int:
+        counted = 0
+
+        async def count() -> None:
+            nonlocal counted
+            while True:
+                counted += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        await turns.give_way()
+        counting.cancel()
+        return counted
+
+    quiet = await gone_by()
+    with turns.hurry():
+        with turns.hurry():
+            assert await gone_by() > 3 * quiet
+        assert await gone_by() > 3 * quiet
+    assert await gone_by() == quiet
