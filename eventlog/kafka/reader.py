@@ -99,6 +99,9 @@ class KafkaReader:
         if connecting is not None:
             connecting.cancel()
             await asyncio.wait([connecting])
+            if not connecting.cancelled() and connecting.exception() is None:
+                # Connected, but after the last poll.
+                self._consumer = connecting.result()
         await self._disconnect()
 
     async def _take(self, consumer: Any, max_records: int, deadline: float) -> None:
