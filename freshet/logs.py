@@ -13,6 +13,8 @@ _QUIET = (
     "aiohttp",
     "eventlog.faust_consumer",
     "eventlog.faust_producer",
+    "eventlog.kafka.faust_transport",
+    "tables.faust_recovery",
     "tables.faust_store",
 )
 

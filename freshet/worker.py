@@ -83,7 +83,11 @@ async def serve(
         )
         stack.push_async_callback(bounded, "log", log.stop)
         store = _open(settings, plan, log, metrics)
-        stack.callback(store.close)
+
+        async def close() -> None:
+            store.close()  # it writes what is still in memory
+
+        stack.push_async_callback(bounded, "tables", close)
         http = make_worker_http(readiness, metrics, settings.api_keys)
         runner = make_runner(http, handle_signals=False, shutdown_timeout=DRAIN_SECONDS)
         stack.push_async_callback(runner.cleanup)

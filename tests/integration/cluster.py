@@ -113,6 +113,11 @@ class Process:
         """Waits until it has ended; its exit status."""
         return self.process.wait(timeout)
 
+    def frozen(self) -> bool:
+        """Whether it is stopped by a signal."""
+        status = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "T"
+
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self.process.poll() is None
@@ -169,14 +174,17 @@ class Deployment:
         name: str,
         *,
         data: Path | None = None,
-        kill: tuple[str, int] | None = None,
+        after: tuple[str, str, int] | None = None,
+        start: Sequence[str] = FRESHET,
         **settings: str,
     ) -> Process:
         """``freshet worker`` called ``name``; started again it has the data it had.
 
-        ``kill`` has it die after the k-th time of a step, as killed_worker.py says.
+        ``after`` is a signal, KILL or STOP, that it gets after a step's k-th time, as
+        killed_worker.py says. ``start`` is what to run instead of ``freshet``.
         """
-        start = FRESHET if kill is None else (*KILLED, kill[0], str(kill[1]))
+        if after is not None:
+            start = (*KILLED, *map(str, after))
         return self._start("worker", data or self.folder / name, start, worker_id=name, **settings)
 
     def api(self, name: str, **settings: str) -> Process:

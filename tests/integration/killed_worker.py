@@ -1,8 +1,8 @@
-"""``freshet worker`` that kills itself: right after a step of the write order, for the k-th time.
+"""``freshet worker`` that gets a signal right after a step of the write order, for the k-th time.
 
-Usage: killed_worker.py STEP K worker [options]. Steps, in the order they come: ``folded`` (a batch
-is about to be written), ``signals``, ``changelog``, ``tables``, ``committed``; or ``recovered``
-(some of the changelogs are in the tables).
+Usage: killed_worker.py SIGNAL STEP K worker [options]. SIGNAL is KILL, or STOP to freeze. Steps,
+in the order they come: ``folded`` (a batch is about to be written), ``signals``, ``changelog``,
+``tables``, ``committed``; or ``recovered`` (some of the changelogs are in the tables).
 """
 
 import os
@@ -19,16 +19,17 @@ from tables.store import PartitionWrite, TableStore
 from tables.topics import SIGNALS
 from tables.writer import BatchWriter, FoldedBatch
 
-step, left = sys.argv[1], int(sys.argv[2])
+number = signal.Signals[f"SIG{sys.argv[1]}"]
+step, left = sys.argv[2], int(sys.argv[3])
 
 
 def passed(name: str) -> None:
-    """``name`` was done; die if it was the time to."""
+    """``name`` was done; now it may be the time."""
     global left
     if name == step:
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
 
 append, commit = KafkaLog.append, Consumer._commit
@@ -78,4 +79,4 @@ patched: list[tuple[type, str, Callable[..., Any]]] = [
 for owner, name, function in patched:
     setattr(owner, name, function)
 
-main(sys.argv[3:], prog_name="freshet")
+main(sys.argv[4:], prog_name="freshet")

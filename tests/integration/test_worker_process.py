@@ -3,8 +3,10 @@
 import asyncio
 import json
 import random
+import resource
 import shutil
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +24,12 @@ from tests.processes import get
 
 pytestmark = pytest.mark.kafka
 
+SMALL_BUFFERS = """
+import tables.store
+tables.store._MEBIBYTE = 1 << 14  # or nothing reaches the disk in a test
+from freshet.cli import main
+main()
+"""
 STEPS = ("folded", "signals", "changelog", "tables", "committed")
 
 
@@ -58,7 +66,7 @@ async def test_kills_between_all_steps_count_every_event_once(
     share = len(events) // len(STEPS)
     for number, step in enumerate(drawn.sample(STEPS, len(STEPS))):
         worker = deployment.worker(
-            "one", kill=(step, 1 if step == "committed" else drawn.randint(1, 2))
+            "one", after=("KILL", step, 1 if step == "committed" else drawn.randint(1, 2))
         )
         await deployment.send(events[number * share : (number + 1) * share], batch=25)
         assert await asyncio.to_thread(worker.wait) == -signal.SIGKILL, worker.log.read_text()
@@ -129,6 +137,49 @@ async def test_a_frozen_worker_changes_nothing_when_it_wakes(
     await deployment.check(events)
 
 
+@pytest.mark.parametrize("step", ["folded", "signals", "changelog", "tables"])
+async def test_a_worker_frozen_between_two_steps_changes_nothing(
+    deployment: Deployment, step: str
+) -> None:
+    """It wakes in the middle of writing a batch that another has folded since, and goes on."""
+    events = shop_events(seed=8, count=2_000)
+    one = deployment.worker("one", after=("STOP", step, 4))
+    two = deployment.worker("two")
+    for worker in (one, two):
+        await asyncio.to_thread(worker.ready)
+    await shares(one, two)
+    await deployment.send(events[:1_000], batch=20)
+    async with asyncio.timeout(30):
+        while not one.frozen():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        while two.metrics()["freshet_worker_partitions"] < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    await deployment.send(events[1_000:])
+    await deployment.folded()
+    one.thaw()
+    await shares(one, two)
+    await asyncio.sleep(3)  # two looks, of each
+    await deployment.stop()
+    await deployment.check(events)
+
+
+async def test_a_full_disk_ends_the_worker_and_loses_nothing(deployment: Deployment) -> None:
+    """It says so in one line; with room again it goes on where it was."""
+    events = shop_events(seed=9, count=1_500)
+    worker = deployment.worker("one", start=(sys.executable, "-c", SMALL_BUFFERS))
+    await asyncio.to_thread(worker.ready)
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+    await deployment.send(events)
+    assert await asyncio.to_thread(worker.wait) == 1
+    last = said(worker)
+    assert last.startswith("Error: agents stopped: ")
+    assert "File too large" in last
+    deployment.worker("one")
+    await deployment.folded()
+    await deployment.stop()
+    await deployment.check(events)
+
+
 async def test_of_two_workers_with_one_id_one_refuses(deployment: Deployment) -> None:
     """The second to start waits a session time-out, says who has the id, and ends; the first goes
     on."""
@@ -178,6 +229,11 @@ def assigned(worker: Process) -> list[list[int]]:
     """What partitions it was assigned, each time."""
     lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
     return [line["partitions"] for line in lines if line["event"] == "assigned"]
+
+
+def said(worker: Process) -> str:
+    """The last line on its stderr."""
+    return worker.log.read_text().splitlines()[-1]
 
 
 async def paced(deployment: Deployment, events: list[StampedEvent], seconds: float) -> None:
