@@ -6,7 +6,7 @@ from typing import Any, cast
 import faust
 
 from agents.hand_over import HandOver
-from agents.run import BATCH_BYTES, SIGNALS_LINGER, run
+from agents.run import Bounds, run
 from agents.slices import Slices
 from eventlog.protocol import EventLog
 from personalization.plan import StatePlan
@@ -64,6 +64,7 @@ def make_app(
     writer: BatchWriter | None = None,
     prefix: str = "",
     hand_over: HandOver | None = None,
+    bounds: Bounds | None = None,
     turns: Turns | None = None,
     **settings: Any,
 ) -> faust.App:
@@ -102,6 +103,7 @@ def make_app(
         writer or BatchWriter(log, store, app_id=app_id, clock=clock),
         prefix,
         hand_over or HandOver(SESSION_TIMEOUT),
+        bounds or Bounds(),
         turns or Turns(),
     )
     return cast(faust.App, app)
@@ -116,6 +118,7 @@ def _add_agents(
     writer: BatchWriter,
     prefix: str,
     hand_over: HandOver,
+    bounds: Bounds,
     turns: Turns,
 ) -> None:
     def topic(name: str) -> Any:
@@ -133,6 +136,7 @@ def _add_agents(
             writer,
             slices,
             hand_over,
+            max_records=bounds.records,
         )
 
     @app.agent(topic(SIGNALS), name="stats")
@@ -146,8 +150,9 @@ def _add_agents(
             writer,
             slices,
             hand_over,
-            max_bytes=BATCH_BYTES,
-            linger=SIGNALS_LINGER,
+            max_records=bounds.records,
+            max_bytes=bounds.signal_bytes,
+            linger=bounds.linger,
         )
 
     @app.agent(topic(CATALOGUE), name="catalogue")
@@ -159,4 +164,5 @@ def _add_agents(
             writer,
             slices,
             hand_over,
+            max_records=bounds.records,
         )

@@ -3,24 +3,31 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from agents.hand_over import HandOver
 from agents.slices import Slices
 from eventlog.faust_batches import take_batches
 from eventlog.protocol import Record
 from tables.writer import BatchWriter, FoldedBatch
 
-BATCH = 128
-"""Records that are folded and written at once, at most."""
 
-BATCH_BYTES = 32 * 1024
-"""Signals that are: a record may hold many, and each may change a row of its own. Writing what
-comes of more than this would hold the loop for over a millisecond. (Visitor events are not cut
-like this: each changes one row, and larger batches make fewer records of signals.)"""
+class Bounds(msgspec.Struct, frozen=True):
+    """What is folded and written at once, at most. The defaults are for a loop that also ranks.
 
-SIGNALS_LINGER = 0.008
-"""Seconds that signals wait for others: those of many events change the same rows (everything's,
-a category's), and every batch writes a watermark for each table and partition. Only rankings that
-wait for "all" notice it."""
+    ``signal_bytes`` cuts signals: a record may hold many, and each may change a row of its own.
+    Writing what comes of more would hold the loop for over a millisecond. (Visitor events are not
+    cut like this: each changes one row, and larger batches make fewer records of signals.)
+
+    ``linger`` is for how many seconds signals wait for others: those of many events change the
+    same rows (everything's, a category's), and every batch writes a watermark for each table and
+    partition. Only rankings that wait for "all" notice it.
+    """
+
+    records: int = 128
+    signal_bytes: int = 32 * 1024
+    linger: float = 0.008
+
 
 Fold = Callable[[Mapping[int, Sequence[Record]]], Awaitable[FoldedBatch]]
 
@@ -32,10 +39,11 @@ async def run(
     slices: Slices,
     hand_over: HandOver,
     *,
+    max_records: int,
     max_bytes: int | None = None,
     linger: float = 0.0,
 ) -> None:
-    """Fold and write what comes, at most ``max_bytes`` at once, until the worker stops.
+    """Fold and write what comes, so much at once, until the worker stops.
 
     What comes within ``linger`` seconds is taken together.
     A record is acknowledged, and so committed, only after all that follows from it is written. A
@@ -45,7 +53,7 @@ async def run(
     """
     app: Any = stream.app
     try:
-        async for events in take_batches(stream, BATCH, linger):
+        async for events in take_batches(stream, max_records, linger):
             with hand_over.batch():
                 generation = app.consumer_generation_id
                 for batch in _cut(events, max_bytes):

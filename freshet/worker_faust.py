@@ -8,6 +8,7 @@ from faust.types import TP
 
 from agents.app import make_app
 from agents.hand_over import HandOver
+from agents.run import Bounds
 from eventlog.kafka import Connection, KafkaLog
 from eventlog.kafka.faust_transport import Transport
 from eventlog.protocol import EventLog, TopicPartition
@@ -20,6 +21,8 @@ from tables.topics import TABLES
 from tables.windows import Windows
 from tables.writer import BatchWriter
 
+# Nobody waits for this process's loop, and what comes later in a batch is nearly free.
+_BOUNDS = Bounds(records=1_000, signal_bytes=512 * 1024)
 _REQUEST_SECONDS = 30.0
 
 
@@ -56,6 +59,7 @@ def make_worker_app(
         writer=writer,
         prefix=settings.topic_prefix,
         hand_over=hand_over,
+        bounds=_BOUNDS,
         broker_client_id=client_id,
         broker_credentials=_credentials(connection),
         broker_session_timeout=session,
