@@ -92,6 +92,13 @@ class World:
             stamp = self._stamps[item] = stamp_items([item], lambda _: row, self._plan)[0]
         return stamp
 
+    def slot(self, item: str) -> int:
+        """The item's slot in ``columns``; 0 if it was never heard of."""
+        (slot,) = self._columns.slots([item]).tolist()
+        if slot == 0 and self._pending:
+            (slot,) = self.columns.slots([item]).tolist()
+        return int(slot)
+
     @property
     def columns(self) -> Columns:
         """Items, sellers, segments and the catalogue."""

@@ -1,0 +1,142 @@
+"""Freshet's own arms: the server's candidates, features and scorer, live and as of midnight."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from personalization.evaluation.arm import Ranking
+from personalization.evaluation.history import OpenSession
+from personalization.evaluation.query import Asker, Query
+from personalization.events import CatalogueRecord, StampedEvent
+from personalization.features.view import F32, F64, I64, Moment
+from personalization.ranking.scorer import Scorer
+from personalization.replaying.world import Found, World
+
+DAY = 86_400_000
+NEW = 500
+
+Wanted = Sequence[tuple[str, int]]
+
+
+class Considered(NamedTuple):
+    """The candidates of a ranking, in the live world's slots, and their features."""
+
+    slots: I64
+    matrix: F32
+    sources: list[list[str]]
+
+
+class Realtime:
+    """What the server would answer: rows as they are now. ``scorer`` may be replaced."""
+
+    name = "realtime"
+
+    def __init__(self, world: World, wanted: Wanted, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._world = world
+        self._wanted = wanted
+
+    def consider(self, query: Query) -> Considered:
+        """The candidates and their features, before they are scored."""
+        at, world = query.asker.at, self._world
+        ids, sources = world.candidates(query.row, at, self._wanted)
+        matrix = world.matrix(query.row, ids, query.asker.moment)
+        return Considered(world.columns.slots(ids), matrix, sources)
+
+    def rank(self, query: Query, size: int) -> Ranking:
+        """By score; what no source found is not there."""
+        considered = self.consider(query)
+        return Ranking(considered.slots, self.scorer.score(considered.matrix))
+
+    def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
+        """The world learns by itself."""
+
+
+class Nightly:
+    """The same, with all rows as they were at the last midnight (UTC): what a nightly job would
+    have precomputed for the visitor. ``live`` says whether items listed since are scored too."""
+
+    def __init__(self, frozen: "Frozen", live: bool) -> None:
+        self.name = "nightly_live" if live else "nightly"
+        self._frozen = frozen
+        self._live = live
+
+    def rank(self, query: Query, size: int) -> Ranking:
+        """The visitor's list of this day."""
+        return self._frozen.ranking(query.asker, self._live)
+
+    def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
+        """Nothing before midnight."""
+
+
+class Frozen:
+    """A second world, always at the last midnight, but for the catalogue, which is live.
+
+    Lists are made when a visitor first asks on a day, as a nightly job would have made them for
+    everybody: from that state, at that moment, outside any session.
+    """
+
+    def __init__(self, live: World, frozen: World, wanted: Wanted, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self._live = live
+        self._world = frozen
+        self._wanted = wanted
+        self._day = -1
+        self._today: list[StampedEvent] = []
+        self._known = 0
+        self._lists: dict[str, Ranking] = {}
+        self._new: dict[str, Ranking] = {}
+
+    def fold(self, record: StampedEvent | CatalogueRecord) -> None:
+        """Take ``record`` in: an event at the next midnight."""
+        self.advance(record.at)
+        if isinstance(record, StampedEvent):
+            self._today.append(record)
+        else:
+            self._world.fold(record)
+
+    def advance(self, at: int) -> None:
+        """It is ``at`` (ms) now."""
+        if at // DAY <= self._day:
+            return
+        self._day = at // DAY
+        for event in self._today:
+            self._world.fold(event)
+        self._today.clear()
+        self._lists.clear()
+        self._new.clear()
+        self._known = self._world.columns.size
+
+    def ranking(self, asker: Asker, live: bool) -> Ranking:
+        """The list of ``asker`` for this day, with the items listed since if ``live``."""
+        self.advance(asker.at)
+        listed = self._lists.get(asker.key)
+        if listed is None:
+            listed = self._lists[asker.key] = self._make(asker)
+        columns = self._world.columns
+        if not live or columns.size == self._known:
+            return listed
+        new = self._new.get(asker.key)
+        since = range(max(self._known, columns.size - NEW), columns.size)
+        if new is None or len(new.slots) < len(since):
+            ids = [columns.item_ids[slot] for slot in since]
+            new = self._new[asker.key] = self._scored(asker, Found(ids, []))
+        return Ranking(
+            np.concatenate([listed.slots, new.slots]), np.concatenate([listed.scores, new.scores])
+        )
+
+    def _make(self, asker: Asker) -> Ranking:
+        world, midnight = self._world, self._day * DAY
+        row = world.who(asker.visitor, asker.user)
+        found = world.candidates(row, midnight, self._wanted)
+        known = world.columns.slots(found.ids) < self._known
+        ids = [id for id, old in zip(found.ids, known.tolist(), strict=True) if old]
+        return self._scored(asker, Found(ids, []))
+
+    def _scored(self, asker: Asker, found: Found) -> Ranking:
+        world = self._world
+        row = world.who(asker.visitor, asker.user)
+        moment = Moment(self._day * DAY, asker.utc_offset)
+        scores: F64 = self.scorer.score(world.matrix(row, found.ids, moment))
+        return Ranking(self._live.columns.slots(found.ids), scores)
