@@ -162,8 +162,11 @@ async def test_a_poll_that_is_cancelled_loses_nothing(log: EventLog) -> None:
     await log.append({EVENTS[0]: numbered(0, 3)})
     waiting.cancel()
     await asyncio.wait([waiting], timeout=SOON)
-    got = await poll_until(reader, 3)
-    assert [record.offset for record in got[EVENTS[0]]] == [0, 1, 2]
+    # A broker may have handed them out before it acknowledged the append.
+    got = [] if waiting.cancelled() else waiting.result()[EVENTS[0]]
+    if len(got) < 3:
+        got += (await poll_until(reader, 3 - len(got)))[EVENTS[0]]
+    assert [record.offset for record in got] == [0, 1, 2]
     await reader.close()
 
 
