@@ -1,0 +1,45 @@
+"""Whether a batch may still be written, and waiting for those under way."""
+
+from types import SimpleNamespace
+
+from agents.hand_over import HandOver
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.01
+        return self.now
+
+
+def group(generation: int = 1, *, rebalancing: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(consumer_generation_id=generation, rebalancing=rebalancing)
+
+
+async def test_a_batch_of_another_generation_is_not_written() -> None:
+    """Its partitions may be another worker's by now."""
+    hand_over = HandOver(session_timeout=10, clock=Clock())
+    assert await hand_over.may_write(group(), 1, since=0)
+    assert not await hand_over.may_write(group(2), 1, since=0)
+
+
+async def test_after_a_freeze_the_group_is_heard_first() -> None:
+    """Frozen for longer than the session: not written once a rebalance is under way; written where
+    none comes within another session time-out, as the worker was then never given up."""
+    clock = Clock()
+    hand_over = HandOver(session_timeout=0.2, clock=clock)
+    clock.now = 5.0
+    assert not await hand_over.may_write(group(rebalancing=True), 1, since=0)
+    assert await hand_over.may_write(group(), 1, since=0)
+    assert clock.now > 5.2
+
+
+async def test_a_rebalance_waits_for_batches_under_way() -> None:
+    """But not for ever."""
+    hand_over = HandOver(session_timeout=10)
+    assert await hand_over.settled(timeout=0.01)
+    with hand_over.batch():
+        assert not await hand_over.settled(timeout=0.01)
+    assert await hand_over.settled(timeout=0.01)
