@@ -21,6 +21,7 @@ from api.metrics import Metrics
 from api.settings import check_bind
 from freshet.cli import main
 from freshet.settings import Settings, load
+from freshet.worker_http import WorkerMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -48,7 +49,7 @@ def exported() -> dict[str, set[str]]:
     ends = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
     return {
         described.name + end: set(metric._labelnames)
-        for metric in vars(Metrics()).values()
+        for metric in [*vars(Metrics()).values(), *vars(WorkerMetrics()).values()]
         if isinstance(metric, MetricWrapperBase)
         for described in metric.describe()
         for end in ends[described.type]
@@ -179,8 +180,6 @@ def test_commands_of_services_are_commands(name: str) -> None:
     command: click.Command = main
     context = main.make_context("freshet", list(arguments))
     while isinstance(command, click.Group):
-        if arguments[0] not in command.list_commands(context):
-            pytest.skip(f"freshet {arguments[0]} is not there yet")
         _, found, rest = command.resolve_command(context, arguments)
         assert found is not None
         command, arguments = found, rest
