@@ -31,6 +31,7 @@ import numpy as np
 
 from personalization.decay import kernel, log1p
 from personalization.features.view import F32, F64, I64, Bool
+from personalization.ranking.lifts import strongest_lifts
 
 LEAST_RATE = 1e-6
 
@@ -82,12 +83,7 @@ class Formula:
         if not rows:
             return []
         parts = self._contributions(matrix)[0]
-        lifts = parts[list(rows)] - parts.mean(axis=0)
-        strongest = np.argsort(-lifts, axis=1, kind="stable")[:, :most]
-        return [
-            [self._names[part] for part in order if lift[part] > 0.0]
-            for lift, order in zip(lifts, strongest.tolist(), strict=True)
-        ]
+        return strongest_lifts(parts, rows, most, self._names)
 
     def _contributions(self, matrix: F32) -> tuple[F64, F64]:
         parts = np.empty((len(matrix), len(self._places)))
