@@ -165,12 +165,13 @@ async def test_a_worker_frozen_between_two_steps_changes_nothing(
 
 async def test_a_full_disk_ends_the_worker_and_loses_nothing(deployment: Deployment) -> None:
     """It says so in one line; with room again it goes on where it was."""
-    events = shop_events(seed=9, count=1_500)
+    events = shop_events(seed=9, count=4_000)
     worker = deployment.worker("one", start=(sys.executable, "-c", SMALL_BUFFERS))
     await asyncio.to_thread(worker.ready)
     resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
-    await deployment.send(events)
+    sending = asyncio.create_task(paced(deployment, events, seconds=10))
     assert await asyncio.to_thread(worker.wait) == 1
+    await sending
     last = said(worker)
     assert last.startswith("Error: agents stopped: ")
     assert "File too large" in last
@@ -192,6 +193,24 @@ async def test_of_two_workers_with_one_id_one_refuses(deployment: Deployment) ->
     await deployment.send(events)
     await deployment.folded()
     assert first.runs()
+    await deployment.stop()
+    await deployment.check(events)
+
+
+async def test_of_two_that_start_at_once_with_one_id_one_ends(deployment: Deployment) -> None:
+    """Neither could see the other before it joined: each pushes the other out until one ends."""
+    workers = [
+        deployment.worker("one", data=deployment.folder / name) for name in ("left", "right")
+    ]
+    events = shop_events(seed=10, count=500)
+    await deployment.send(events)
+    async with asyncio.timeout(40):
+        while all(worker.runs() for worker in workers):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    [left] = [worker for worker in workers if worker.runs()]
+    await asyncio.to_thread(left.ready)
+    await deployment.folded()
+    assert left.runs()
     await deployment.stop()
     await deployment.check(events)
 
