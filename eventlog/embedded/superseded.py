@@ -29,7 +29,7 @@ class Superseded:
     def by(self, records: Sequence[Record]) -> set[int]:
         """The offsets of what nobody needs once ``records`` are written; nothing changes yet."""
         known = self._offsets
-        return {known[key] for _, _, key, _ in records if key in known}  # type: ignore[index]
+        return {known[key] for _, _, key, _ in records if key in known}
 
     def written(self, records: Sequence[Record]) -> None:
         """``records`` are written, and what they supersede is gone."""
