@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from faust.assignor.client_assignment import ClientAssignment
+from faust.events import Event
 from faust.exceptions import ImproperlyConfigured
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, ConsumerMessage
 
 from eventlog.embedded.reader import EmbeddedReader
-from eventlog.faust_flow import InFlightByPartition
+from eventlog.faust_flow import InFlight, InFlightByPartition
 from eventlog.faust_producer import create_missing, log_of, route
 from eventlog.protocol import Record, TopicPartition
 
@@ -105,18 +106,36 @@ class Consumer(FaustConsumer):
     async def _deliver(self, records_by_tp: Mapping[TP, list[Record]]) -> None:
         generation = self.app.consumer_generation_id
         for tp, records in records_by_tp.items():
-            in_flight = None
-            if self.app.topics.acks_enabled_for(tp.topic):
-                in_flight = self._in_flight[tp]
-            for record in records:
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return  # what is left is read again: resuming seeks every partition
-                if in_flight is not None:
-                    in_flight.deliver(record.offset)
-                await self.callback(self._to_message(tp, record))
-            if in_flight is not None and len(in_flight) > self._limits[tp.topic] - SLICE:
+            await self.app.flow_control.acquire()
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return  # what is left is read again: resuming seeks every partition
+            if not self.app.topics.acks_enabled_for(tp.topic):
+                for record in records:
+                    if not self.flow_active or self.app.consumer_generation_id != generation:
+                        return
+                    await self.callback(self._to_message(tp, record))
+                continue
+            in_flight = self._in_flight[tp]
+            self._hand_out(tp, records, in_flight)
+            if len(in_flight) > self._limits[tp.topic] - SLICE:
                 self._throttled.add(tp)
                 self._pause_or_resume(tp)
+
+    def _hand_out(self, tp: TP, records: list[Record], in_flight: InFlight) -> None:
+        """Put ``records`` into the queues of the agents, which have room for them.
+
+        Faust's conductor does the same in five coroutines for each record: it looks for types to
+        decode, where ours are bytes, and for queues that are full, where ours are not.
+        """
+        app = self.app
+        channels = cast(Any, app.topics)._tp_index[tp]
+        for record in records:
+            in_flight.deliver(record.offset)
+            message = self._to_message(tp, record)
+            message.refcount = len(channels)
+            event = Event(app, record.key, record.value, None, message)
+            for channel in channels:
+                channel.queue.force_put_nowait(event)
 
     def _on_acked(self, tp: TP) -> None:
         if tp in self._throttled and len(self._in_flight[tp]) <= self._limits[tp.topic] // 2:
