@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from eventlog.partitioner import partition_for
 from eventlog.protocol import EventLog, Record, TopicPartition
+from personalization.codec import CodecError
 from personalization.duplicates import DuplicateWindow
 from personalization.events import Signal
 from personalization.folding import STATS_TABLES, CatalogueFold, StatsFold, VisitorsFold
@@ -52,7 +53,8 @@ Records = Mapping[TopicPartition, Sequence[Record]]
 async def one_pass(log: EventLog, plan: StatePlan) -> Tables:
     """Each partition of each topic folded from its first record to its last, all at once.
 
-    On the way it holds the signals that are in the log against those the events mean.
+    What cannot be decoded is left out. On the way it holds the signals that are in the log against
+    those the events mean.
     """
     tables: Tables = {}
     meant: dict[tuple[int, int], list[Signal]] = defaultdict(list)
@@ -92,7 +94,10 @@ def _visitors(
     )
     last = -1
     for record in records[TopicPartition(VISITOR_EVENTS, partition)]:
-        fold.add(record.offset, VISITOR_EVENT.decode(record.value or b""))
+        try:
+            fold.add(record.offset, VISITOR_EVENT.decode(record.value or b""))
+        except CodecError:
+            fold.skip(record.offset)
         last = record.offset
     folded = fold.finish()
     if last >= 0:
@@ -112,14 +117,18 @@ def _stats(
     taken: dict[int, int] = {}
     last = -1
     for record in records[TopicPartition(SIGNALS, partition)]:
-        batch = SIGNAL_BATCH.decode(record.value or b"")
+        last = record.offset
+        try:
+            batch = SIGNAL_BATCH.decode(record.value or b"")
+        except CodecError:
+            fold.skip(record.offset)
+            continue
         fold.add(record.offset, batch)
         new = [signal for signal in batch.entries if signal.offset > taken.get(batch.source, -1)]
         expected = meant[batch.source, partition]
         assert new == expected[: len(new)], "signals that the events do not mean"
         del expected[: len(new)]
         taken[batch.source] = max(taken.get(batch.source, -1), batch.last)
-        last = record.offset
     folded = fold.finish()
     if last >= 0:
         for table, rows in folded.rows.items():
@@ -130,7 +139,10 @@ def _catalogue(records: Records, partition: int, tables: Tables) -> None:
     fold = CatalogueFold(Watermark(), lambda key: None)
     last = -1
     for record in records[TopicPartition(CATALOGUE, partition)]:
-        fold.add(record.offset, CATALOGUE_RECORD.decode(record.value or b""))
+        try:
+            fold.add(record.offset, CATALOGUE_RECORD.decode(record.value or b""))
+        except CodecError:
+            fold.skip(record.offset)
         last = record.offset
     folded = fold.finish()
     if last >= 0:

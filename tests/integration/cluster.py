@@ -38,11 +38,11 @@ from tests.processes import FRESHET, clean_environ, free_port, get
 
 SOON = 60.0
 APP_ID = Settings().app_id
+PLAN = marketplace.plan
 KILLED = (sys.executable, str(Path(__file__).parent / "killed_worker.py"))
 
 _KINDS = ("impression", "view", "click", "cart", "purchase")
 _DAY_MS = 24 * 3_600_000
-_PLAN = marketplace.plan
 
 
 class Process:
@@ -51,6 +51,7 @@ class Process:
     def __init__(
         self, command: str, data: Path, environ: dict[str, str], start: Sequence[str] = FRESHET
     ) -> None:
+        self.command, self.environ, self.start = command, environ, start
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         self.port = int(environ["FRESHET_PORT"])
@@ -159,7 +160,7 @@ class Deployment:
 
     async def __aenter__(self) -> "Deployment":
         await self.log.start()
-        await self.log.create_topics(topics(APP_ID, _PLAN.state_id, self.partitions, _DAY_MS))
+        await self.log.create_topics(topics(APP_ID, PLAN.state_id, self.partitions, _DAY_MS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -190,6 +191,12 @@ class Deployment:
     def api(self, name: str, **settings: str) -> Process:
         """``freshet api``; started again it has the data it had."""
         return self._start("api", self.folder / name, FRESHET, **settings)
+
+    def again(self, process: Process) -> Process:
+        """``process`` started again as it was, with its data, at its address."""
+        made = Process(process.command, process.data, process.environ, process.start)
+        self.processes.append(made)
+        return made
 
     def _start(self, command: str, data: Path, start: Sequence[str], **settings: str) -> Process:
         environ = {
@@ -235,14 +242,15 @@ class Deployment:
             status = await asyncio.to_thread(process.wait)
             assert status == 0, process.log.read_text()
 
-    async def check(self, sent: Sequence[StampedEvent] = ()) -> None:
+    async def check(self, sent: Sequence[StampedEvent] = ()) -> Tables:
         """Rows and watermarks are those of one clean pass: in the changelogs, by their newest row
         and by their last; and in the tables of whoever is up to date with a changelog, who must be
-        somebody. Of the events ``sent`` each id counts once. No process may run."""
-        clean = await one_pass(self.log, _PLAN)
+        somebody. Of the events ``sent`` each id counts once. No process may run. Returns the clean
+        tables."""
+        clean = await one_pass(self.log, PLAN)
         newest, last = await self._changelogs()
         store = TableStore(
-            self.folder / "recovered", state_id=_PLAN.state_id, partitions=self.partitions
+            self.folder / "recovered", state_id=PLAN.state_id, partitions=self.partitions
         )
         try:
             await recover(self.log, store, app_id=APP_ID)
@@ -259,20 +267,21 @@ class Deployment:
             for event in {event.id: event for event in sent}.values():
                 counts[event.visitor] += len(event.items)
             assert visits(clean) == counts
+        return clean
 
     async def _check_stores(self, clean: Tables) -> None:
         ends = await self.log.end_offsets(self._changelog_partitions())
         owned: Counter[tuple[str, int]] = Counter()
         folders = {process.data for process in self.processes}
         for folder in sorted(folders):
-            tables = tables_folder(folder, _PLAN)
+            tables = tables_folder(folder, PLAN)
             if not tables.exists():
                 continue
-            store = TableStore(tables, state_id=_PLAN.state_id, partitions=self.partitions)
+            store = TableStore(tables, state_id=PLAN.state_id, partitions=self.partitions)
             try:
                 held = tables_of(store)
                 for table in TABLES:
-                    name = changelog_topic(APP_ID, table, _PLAN.state_id)
+                    name = changelog_topic(APP_ID, table, PLAN.state_id)
                     for partition in range(self.partitions):
                         part = table.name, partition
                         end = ends[TopicPartition(name, partition)]
@@ -287,7 +296,7 @@ class Deployment:
         """Of every key the row with the highest offset, and the one that compaction leaves."""
         newest: Tables = {}
         last: Tables = {}
-        names = {changelog_topic(APP_ID, table, _PLAN.state_id): table.name for table in TABLES}
+        names = {changelog_topic(APP_ID, table, PLAN.state_id): table.name for table in TABLES}
         positions = dict.fromkeys(self._changelog_partitions(), 0)
         for tp, found in (await records_of(self.log, positions)).items():
             part = names[tp.topic], tp.partition
@@ -317,7 +326,7 @@ class Deployment:
 
     def _changelog_partitions(self) -> list[TopicPartition]:
         return [
-            TopicPartition(changelog_topic(APP_ID, table, _PLAN.state_id), partition)
+            TopicPartition(changelog_topic(APP_ID, table, PLAN.state_id), partition)
             for table in TABLES
             for partition in range(self.partitions)
         ]
