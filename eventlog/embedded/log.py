@@ -17,7 +17,7 @@ from eventlog.embedded import cleaning
 from eventlog.embedded.layout import StoredTopic, commit_prefix, encode_value, record_key
 from eventlog.embedded.partition import Partition
 from eventlog.embedded.reader import EmbeddedReader
-from eventlog.embedded.store import open_store, scan
+from eventlog.embedded.store import open_read_only, open_store, scan
 from eventlog.embedded.sync import GroupSync
 from eventlog.embedded.topics import Topics
 from eventlog.protocol import (
@@ -42,6 +42,8 @@ def now_ms() -> int:
 class EmbeddedLog:
     """Opens ``path`` at once; raises ``LogLocked`` if it is open elsewhere.
 
+    ``read_only`` opens what there is now, even beside the process that writes it: what is appended
+    later is not seen, and nothing can be appended. It raises ``FileNotFoundError``.
     ``start`` runs compaction and retention every ``clean_every`` seconds; all else works without
     it. One event loop may use it, or plain code with the methods marked *embedded only*.
     """
@@ -51,10 +53,11 @@ class EmbeddedLog:
         path: Path,
         *,
         sync: bool = False,
+        read_only: bool = False,
         clock: Callable[[], int] = now_ms,
         clean_every: float = 60.0,
     ) -> None:
-        self._db = open_store(path)
+        self._db = open_read_only(path) if read_only else open_store(path)
         self._clock = clock
         self._clean_every = clean_every
         self._topics = Topics(self._db)

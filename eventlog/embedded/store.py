@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict
 
 _MEBIBYTE = 1 << 20
+_ATTEMPTS = 5
 
 
 class LogLocked(Exception):
@@ -25,6 +26,25 @@ def open_store(path: Path) -> Rdict:
         if "lock" in str(error).lower() and "LOCK" in str(error):
             raise LogLocked(path) from error
         raise
+
+
+def open_read_only(path: Path) -> Rdict:
+    """The database in ``path`` as it is now, whether or not a process has it open to write.
+
+    What is written later is not seen. Raises ``FileNotFoundError``.
+    """
+    if not (path / "CURRENT").exists():
+        raise FileNotFoundError(f"{path} holds no log")
+    access = AccessType.read_only(error_if_log_file_exist=False)
+    attempts = 1
+    while True:
+        try:
+            return Rdict(str(path), options=_options(), access_type=access)
+        except Exception:
+            # The writer may remove a file between its being listed and its being opened.
+            if attempts == _ATTEMPTS:
+                raise
+            attempts += 1
 
 
 def scan(db: Rdict, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -268,3 +268,25 @@ async def test_bulk_reading_gives_others_their_turn(path: Path) -> None:
     assert turns > 10
     await reader.close()
     await log.stop()
+
+
+async def test_a_log_is_read_beside_the_process_that_writes_it(path: Path) -> None:
+    """Opened read-only, it shows what was appended before, and takes nothing."""
+    log = await opened(path)
+    await log.append({A: [Entry(b"k", b"before", 1)]})
+    copy = EmbeddedLog(path, read_only=True)
+    await log.append({A: [Entry(b"k", b"after", 2)]})
+    assert [record.value for record in copy.read(A, 0, 10)] == [b"before"]
+    with pytest.raises(LogUnavailable):
+        await copy.append({A: [Entry(b"k", b"mine", 3)]})
+    copy.close()
+    await log.append({A: [Entry(b"k", b"last", 4)]})
+    assert log.end_offset(A) == 3
+    await log.stop()
+
+
+def test_reading_a_log_does_not_make_one(path: Path) -> None:
+    """Where there is no log, reading it is an error, and nothing is left behind."""
+    with pytest.raises(FileNotFoundError, match="no log"):
+        EmbeddedLog(path, read_only=True)
+    assert not path.exists()
