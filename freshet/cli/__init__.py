@@ -14,6 +14,7 @@ _COMMANDS = {
     "rebuild": "rebuild",
     "doctor": "doctor",
     "loadtest": "loadtest",
+    "evaluate": "evaluate",
 }
 
 

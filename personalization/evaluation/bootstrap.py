@@ -62,7 +62,7 @@ class Means:
         self._members: I64 = np.empty(_BLOCK, np.int64)
         self._values: F64 = np.empty((_BLOCK, columns))
         self._waiting = 0
-        self.counts: I64 = np.zeros(cohorts, np.int64)
+        self._counts: I64 = np.zeros(cohorts, np.int64)
         self._totals: F64 = np.zeros((cohorts, columns))
         self._weights: F64 = np.zeros((cohorts, resamples))
         self._sums: F64 = np.zeros((cohorts, resamples, columns))
@@ -77,6 +77,11 @@ class Means:
         if self._waiting == _BLOCK:
             self._take()
 
+    def count(self, cohort: int) -> int:
+        """How many results a cohort has."""
+        self._take()
+        return int(self._counts[cohort])
+
     def mean(self, cohort: int, column: int) -> Interval:
         """A column's mean in a cohort that has results, with its interval."""
         return self._interval(cohort, {column: 1.0})
@@ -90,7 +95,7 @@ class Means:
         value, draws = 0.0, np.zeros(self._resamples)
         there = self._weights[cohort] > 0.0
         for column, sign in columns.items():
-            value += sign * self._totals[cohort, column] / self.counts[cohort]
+            value += sign * self._totals[cohort, column] / self._counts[cohort]
             draws[there] += sign * self._sums[cohort, there, column] / self._weights[cohort, there]
         low, high = np.quantile(draws[there], _LEVEL) if there.any() else (value, value)
         return (float(value), float(low), float(high))
@@ -100,11 +105,11 @@ class Means:
         if n == 0:
             return
         weights = poisson_weights(self._visitors[:n], self._seed, self._resamples)
-        for cohort in range(len(self.counts)):
+        for cohort in range(len(self._counts)):
             inside = np.flatnonzero(self._members[:n] >> cohort & 1)
             if len(inside):
                 values = self._values[inside]
-                self.counts[cohort] += len(inside)
+                self._counts[cohort] += len(inside)
                 self._totals[cohort] += values.sum(axis=0)
                 drawn = weights[inside]
                 self._weights[cohort] += drawn.sum(axis=0)

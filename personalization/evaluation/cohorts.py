@@ -58,8 +58,9 @@ class Target:
     items: int
 
 
-def of_query(query: Query, prior: int, logged_out: bool) -> int:
-    """The cohorts (bits) of who asks: ``prior`` events of theirs came before."""
+def of_query(query: Query, logged_out: bool) -> int:
+    """The cohorts (bits) of who asks."""
+    prior = 0 if query.row is None else sum(query.row.counts)
     nth = len(query.session) + 1
     bits = BIT["all"]
     if prior == 0:

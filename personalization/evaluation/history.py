@@ -1,13 +1,13 @@
 """What visitors did so far: all their positive events, and their sessions."""
 
 from collections import OrderedDict
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from personalization.evaluation.query import Asker
 from personalization.features.view import I64
+from personalization.replaying.visitor_rows import Rest
 
 _KEY = "history:"
 
@@ -15,17 +15,17 @@ _KEY = "history:"
 class History:
     """The slots of each visitor's positive events, oldest first, in ``rest``: 4 bytes each."""
 
-    def __init__(self, rest: MutableMapping[str, bytes] | None = None) -> None:
-        self._rest = {} if rest is None else rest
+    def __init__(self, rest: Rest | None = None) -> None:
+        self._rest: Rest = {} if rest is None else rest
 
     def add(self, visitor: str, slot: int) -> None:
         """A positive event."""
         key = _KEY + visitor
-        self._rest[key] = self._rest.get(key, b"") + slot.to_bytes(4, "little")
+        self._rest[key] = (self._rest.get(key) or b"") + slot.to_bytes(4, "little")
 
     def of(self, visitor: str) -> I64:
         """All slots of a visitor's positive events."""
-        return np.frombuffer(self._rest.get(_KEY + visitor, b""), np.uint32).astype(np.int64)
+        return np.frombuffer(self._rest.get(_KEY + visitor) or b"", np.uint32).astype(np.int64)
 
 
 @dataclass(slots=True)

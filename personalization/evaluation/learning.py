@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from personalization.features.view import F32, F64, I32, I64
+from personalization.features.view import F32, F64, I32, I64, Bool
 
 SEED = 7
 HELD_OUT = 0.15
@@ -25,9 +25,11 @@ class Examples:
 
 
 class Collected:
-    """Examples as they come. Only the last ``most`` lists are kept."""
+    """Examples as they come. Only the last ``most`` lists are kept; ``missed`` counts those that
+    no source had found what they were about for."""
 
     def __init__(self, most: int = 40_000) -> None:
+        self.missed = 0
         self._most = most
         self._lists: list[tuple[int, F32, F32]] = []
 
@@ -51,6 +53,16 @@ class Collected:
             np.array([one[0] for one in lists], np.int64),
             np.ones(len(labels), np.float32),
         )
+
+
+def some_of(labels: F32, allowed: Bool, negatives: int, random: np.random.Generator) -> I64:
+    """Places in a list to learn from: all that are labelled, and up to ``negatives`` others, both
+    only where ``allowed``."""
+    wanted = np.flatnonzero(allowed & (labels > 0.0))
+    others = np.flatnonzero(allowed & (labels == 0.0))
+    if len(others) > negatives:
+        others = random.choice(others, negatives, replace=False)
+    return np.sort(np.concatenate([wanted, others]))
 
 
 def fit(

@@ -12,9 +12,9 @@ from personalization.evaluation.query import Asker, Query
 from personalization.features.view import F64, I64
 
 _SESSIONS = 1 << 15
-_LENGTH = 48
+_LENGTH = 96
 _PER_ITEM = 192
-_ASKED = 12
+_ASKED = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class Variant:
 
 
 VARIANTS = (
-    Variant(0, 0.9, 0.3),
-    Variant(0, 0.75, 0.1),
-    Variant(100, 0.9, 0.3),
-    Variant(100, 0.75, 0.1),
-    Variant(400, 0.9, 0.3),
-    Variant(400, 0.9, 0.1),
+    Variant(0, 1.0, 0.3),
+    Variant(0, 0.95, 0.3),
+    Variant(0, 0.95, 0.1),
+    Variant(0, 0.8, 0.1),
+    Variant(100, 0.95, 0.3),
+    Variant(100, 0.8, 0.1),
+    Variant(400, 0.95, 0.3),
+    Variant(400, 0.95, 0.1),
 )
 
 

@@ -1,170 +1,125 @@
 """Next item: before each positive event the live catalogue is ranked, then the event happens."""
 
-from collections.abc import Sequence
-from hashlib import blake2b
+from collections.abc import Collection
 
 import numpy as np
 
 from personalization.evaluation import cohorts
-from personalization.evaluation.arm import Arm
-from personalization.evaluation.bootstrap import Means, visitor_number
-from personalization.evaluation.cohorts import BIT, COHORTS, Target
-from personalization.evaluation.history import History, OpenSession, Sessions
-from personalization.evaluation.learning import Collected
+from personalization.evaluation.bootstrap import visitor_number
+from personalization.evaluation.cohorts import BIT
+from personalization.evaluation.learning import Collected, some_of
 from personalization.evaluation.metrics import rank_metrics, rank_of
-from personalization.evaluation.neighbours import VARIANTS, Neighbours, Variant
-from personalization.evaluation.pipeline import Considered, Realtime
+from personalization.evaluation.neighbours import VARIANTS
+from personalization.evaluation.protocol import Purpose
 from personalization.evaluation.query import Asker, Query
-from personalization.features.view import F64, I64
-from personalization.replaying.world import World
+from personalization.evaluation.results import Results
+from personalization.evaluation.stage import Stage
+from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
 NEGATIVES = 60
 
 
 class NextItem:
-    """The protocol. ``arms`` begin with popularity, which also says what is a head; ``realtime``
-    is among them and gives the examples to learn from; ``knn`` is tuned.
+    """The protocol. ``positives`` are the types of the events that are predicted; the first of
+    the stage's arms, popularity, says what is a head.
 
     Items already in the session are neither ranked nor tested; all others are, also those the
     visitor had before. The cohort ``new_to_visitor`` ranks only what is new to the visitor.
     """
 
-    metrics = METRICS
+    name = "next_item"
+    objective = "lambdarank"
 
     def __init__(
         self,
-        world: World,
-        arms: Sequence[Arm],
-        realtime: Realtime,
-        knn: Neighbours,
-        history: History,
+        stage: Stage,
+        positives: Collection[str],
         *,
         seed: int,
+        accounts: bool,
         resamples: int = 1000,
     ) -> None:
-        self.means = Means(len(COHORTS), len(arms) * len(METRICS), seed, resamples)
+        self.arms = stage.arms
         self.collected = Collected()
-        self.missed = 0
-        self._world = world
-        self._arms = arms
-        self._realtime = realtime
-        self._knn = knn
-        self._tuned: dict[Variant, list[float]] = {variant: [] for variant in VARIANTS}
-        self._history = history
-        self._sessions = Sessions(world.spec.plan.session_gap)
-        self._random = np.random.default_rng([seed, 1])
-        self._blocked = np.zeros(1024, np.bool_)
-
-    def query(self, asker: Asker) -> Query:
-        """What is known of ``asker`` before the event."""
-        session = self._sessions.current(asker)
-        return Query(
-            asker,
-            self._world.who(asker.visitor, asker.user),
-            self._history.of(asker.key),
-            np.array([] if session is None else session.slots, np.int64),
+        self.results = Results(
+            [arm.name for arm in stage.arms], METRICS, seed=seed, resamples=resamples
         )
+        self._stage = stage
+        self._positives = frozenset(positives)
+        self._accounts = accounts
+        self._random = np.random.default_rng([seed, 1])
 
-    def test(self, query: Query, item: str, logged_out: bool) -> bool:
-        """Rank for ``query`` in every arm, and hold it against ``item``, which comes next.
+    def predicts(self, line: Line) -> bool:
+        """A positive event."""
+        return line.type in self._positives
 
-        False: it is in the session already, and was not tested.
-        """
-        size, target = self._world.columns.size, self._world.slot(item)
-        if target in query.session:
-            return False
-        rankings = [arm.rank(query, size) for arm in self._arms]
-        visitor = visitor_number(query.asker.key)
-        prior = 0 if query.row is None else sum(query.row.counts)
-        members = cohorts.of_query(query, prior, logged_out)
-        for blocked, own in ((query.session, False), (query.mine, True)):
-            if own and target in query.mine:
-                break
-            self._block(blocked, size, True)
-            ranks = [
-                rank_of(ranking.scores, ranking.slots, self._blocked, target) if target else 0
-                for ranking in rankings
-            ]
-            self._block(blocked, size, False)
-            members |= cohorts.of_target(self._target(target, query.asker.at, ranks[0], size))
-            values: F64 = np.array([rank_metrics(rank) for rank in ranks]).reshape(-1)
-            self.means.add(visitor, BIT["new_to_visitor"] if own else members, values)
-        return True
+    def before(self, asker: Asker, line: Line, purpose: Purpose) -> None:
+        """Ask, for every item of ``line``."""
+        query = self._stage.query(asker)
+        for item in items_of(line):
+            target = self._stage.world.slot(item)
+            if target in query.session:
+                continue
+            if purpose.test:
+                self._test(query, target)
+            if target and purpose.tune:
+                self._tune(query, target)
+            if purpose.study:
+                self._study(query, target)
 
-    def study(self, query: Query, item: str) -> None:
-        """Take ``query`` as an example to learn from: ``item`` comes next."""
-        target = self._world.slot(item)
-        considered = self._realtime.consider(query)
-        wanted = np.flatnonzero(considered.slots == target)
-        if target in query.session:
-            return
-        if target == 0 or not len(wanted):
-            self.missed += 1
-            return
-        self._collect(query, considered, int(wanted[0]))
-
-    def tune(self, query: Query, item: str) -> None:
-        """Let every variant of ``knn`` rank for ``query``."""
-        size, target = self._world.columns.size, self._world.slot(item)
-        if target == 0 or target in query.session:
-            return
-        self._block(query.session, size, True)
-        for variant, gains in self._tuned.items():
-            ranking = self._knn.rank_by(query, size, variant)
-            rank = rank_of(ranking.scores, ranking.slots, self._blocked, target)
-            gains.append(rank_metrics(rank)[1])
-        self._block(query.session, size, False)
+    def after(self, asker: Asker, line: Line) -> None:
+        """The arms learn of what was positive."""
+        if line.type in self._positives:
+            self._stage.learn(asker, items_of(line))
 
     def settle(self) -> None:
-        """Tuning is over: the best variant of ``knn`` is in force."""
-        means = {variant: np.mean(gains) for variant, gains in self._tuned.items() if gains}
-        if means:
-            self._knn.variant = max(means, key=lambda variant: means[variant])
+        """The best variant stays."""
+        self._stage.settle()
 
-    def learn(self, asker: Asker, item: str) -> None:
-        """The event happened, and the world has it: the arms learn."""
-        slot = self._world.slot(item)
-        session = self._sessions.touch(asker)
-        for arm in self._arms:
-            arm.learn(asker, session, slot)
-        session.slots.append(slot)
-        self._history.add(asker.key, slot)
+    def finish(self) -> None:
+        """Nothing is open."""
 
-    def touch(self, asker: Asker) -> OpenSession:
-        """Something else happened in a session."""
-        return self._sessions.touch(asker)
+    def _test(self, query: Query, target: int) -> None:
+        stage, now = self._stage, query.asker.at
+        size = stage.world.columns.size
+        rankings = [arm.rank(query, size) for arm in stage.arms]
+        visitor = visitor_number(query.asker.key)
+        members = cohorts.of_query(query, query.asker.logged_out(self._accounts))
+        for own in (False, True):
+            if own and target in query.mine:
+                break
+            blocked = stage.without(query.mine if own else query.session, size)
+            ranks = [
+                rank_of(ranking.scores, ranking.slots, blocked, target) if target else 0
+                for ranking in rankings
+            ]
+            members |= cohorts.of_target(stage.target(target, now, ranks[0]))
+            self.results.add(
+                visitor,
+                BIT["new_to_visitor"] if own else members,
+                [rank_metrics(rank) for rank in ranks],
+            )
 
-    def _collect(self, query: Query, considered: Considered, wanted: int) -> None:
-        others = np.flatnonzero(~np.isin(considered.slots, query.session))
-        others = others[others != wanted]
-        if len(others) > NEGATIVES:
-            others = np.sort(self._random.choice(others, NEGATIVES, replace=False))
-        rows = np.concatenate([[wanted], others])
-        labels = np.zeros(len(rows), np.float32)
-        labels[0] = 1.0
-        self.collected.add(query.asker.at, considered.matrix[rows], labels)
+    def _tune(self, query: Query, target: int) -> None:
+        size = self._stage.world.columns.size
+        blocked = self._stage.without(query.session, size)
+        for variant in VARIANTS:
+            ranking = self._stage.knn.rank_by(query, size, variant)
+            rank = rank_of(ranking.scores, ranking.slots, blocked, target)
+            self._stage.tune(rank_metrics(rank)[1], variant)
 
-    def _block(self, slots: I64, size: int, blocked: bool) -> None:
-        if len(self._blocked) < size:
-            self._blocked = np.zeros(2 * size, np.bool_)
-        self._blocked[slots] = blocked
-
-    def _target(self, slot: int, now: int, place: int, size: int) -> Target:
-        if slot == 0:
-            return Target(0, -1, 0, size - 1)
-        columns = self._world.columns.candidates([self._world.columns.item_id(slot)])
-        listed = int(columns.created_at[0]) or int(columns.items.first_at[0])
-        seller = int(columns.seller_created_at[0]) or int(columns.sellers.first_at[0])
-        return Target(
-            now - listed if listed else 0,
-            now - seller if seller else -1,
-            place,
-            size - 1,
-        )
+    def _study(self, query: Query, target: int) -> None:
+        considered = self._stage.realtime.consider(query)
+        labels = (considered.slots == target).astype(np.float32)
+        if not target or not labels.any():
+            self.collected.missed += 1
+            return
+        allowed = ~np.isin(considered.slots, query.session)
+        rows = some_of(labels, allowed, NEGATIVES, self._random)
+        self.collected.add(query.asker.at, considered.matrix[rows], labels[rows])
 
 
-def drawn(seed: int, number: int, share: float) -> bool:
-    """Whether the event with this ``number`` is in a sample of ``share`` of all."""
-    digest = blake2b(f"{seed}:{number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < share * 2.0**64
+def items_of(line: Line) -> list[str]:
+    """The items that an event is about, in order, without repeats."""
+    return list(dict.fromkeys(line.items or ([] if line.item is None else [line.item])))

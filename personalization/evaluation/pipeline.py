@@ -28,12 +28,14 @@ class Considered(NamedTuple):
 
 
 class Realtime:
-    """What the server would answer: rows as they are now. ``scorer`` may be replaced."""
+    """What the server would answer: rows as they are now. ``scorer`` may be replaced; ``pairs``
+    is how many candidates were scored last."""
 
     name = "realtime"
 
     def __init__(self, world: World, wanted: Wanted, scorer: Scorer) -> None:
         self.scorer = scorer
+        self.pairs = 0
         self._world = world
         self._wanted = wanted
 
@@ -42,6 +44,7 @@ class Realtime:
         at, world = query.asker.at, self._world
         ids, sources = world.candidates(query.row, at, self._wanted)
         matrix = world.matrix(query.row, ids, query.asker.moment)
+        self.pairs = len(ids)
         return Considered(world.columns.slots(ids), matrix, sources)
 
     def rank(self, query: Query, size: int) -> Ranking:
@@ -78,7 +81,7 @@ class Frozen:
     """
 
     def __init__(self, live: World, frozen: World, wanted: Wanted, scorer: Scorer) -> None:
-        self.scorer = scorer
+        self._scorer = scorer
         self._live = live
         self._world = frozen
         self._wanted = wanted
@@ -95,6 +98,12 @@ class Frozen:
             self._today.append(record)
         else:
             self._world.fold(record)
+
+    def use(self, scorer: Scorer) -> None:
+        """Score with ``scorer`` from now on: lists of this day are made anew."""
+        self._scorer = scorer
+        self._lists.clear()
+        self._new.clear()
 
     def advance(self, at: int) -> None:
         """It is ``at`` (ms) now."""
@@ -138,5 +147,5 @@ class Frozen:
         world = self._world
         row = world.who(asker.visitor, asker.user)
         moment = Moment(self._day * DAY, asker.utc_offset)
-        scores: F64 = self.scorer.score(world.matrix(row, found.ids, moment))
+        scores: F64 = self._scorer.score(world.matrix(row, found.ids, moment))
         return Ranking(self._live.columns.slots(found.ids), scores)

@@ -1,17 +1,22 @@
 """One pass over a stream: every prediction is made before its event is taken in."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
+from personalization.evaluation.cost import Cost
 from personalization.evaluation.learning import Examples
-from personalization.evaluation.next_item import NextItem, drawn
 from personalization.evaluation.pipeline import Frozen, Realtime
+from personalization.evaluation.protocol import EvaluationProtocol, Purpose
 from personalization.evaluation.query import Asker, asker_of
 from personalization.evaluation.split import DAY, Phase, Split
 from personalization.ranking.scorer import Scorer
 from personalization.replaying.world import World
-from personalization.wire import Line, Rejected
+from personalization.wire import KINDS, Line, Rejected
+
+_EVER = 1 << 60
+_FEW = 100
 
 
 class Turn(NamedTuple):
@@ -24,37 +29,37 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a pass learns. Of the positive events in the last ``window`` ms before a fit, the
+    """How a pass learns. Of the events predicted in the last ``window`` ms before a fit the
     ``share`` is studied; a fit is made at the test's start and then every ``refit`` ms (0: never
-    again). ``share`` 0 means that the formula ranks. Variants are tuned on the studied events of
-    the last ``tuning`` ms before the test."""
+    again), or every ``refit_events`` tested events. ``share`` 0 means that the formula ranks.
+    Variants are tuned on the studied events of the last ``tuning`` ms before the test."""
 
     share: float
     window: int = 90 * DAY
     refit: int = 7 * DAY
+    refit_events: int = 0
     tuning: int = 14 * DAY
 
 
 class Prequential:
-    """The pass. ``fit`` makes a scorer of examples; ``positives`` are the types of the events
-    that are predicted; ``logged_out`` says so of who asks."""
+    """The pass. ``fit`` makes a scorer of examples."""
 
     def __init__(
         self,
         world: World,
         frozen: Frozen,
         realtime: Realtime,
-        protocol: NextItem,
+        protocol: EvaluationProtocol,
         split: Split,
         schedule: Schedule,
         fit: Callable[[Examples], Scorer],
-        positives: Collection[str],
-        logged_out: Callable[[Asker], bool],
+        cost: Cost,
         *,
         seed: int,
     ) -> None:
-        self.tested = 0
+        self.events = 0
         self.rejected = 0
+        self.fits = 0
         self._world = world
         self._frozen = frozen
         self._realtime = realtime
@@ -62,62 +67,78 @@ class Prequential:
         self._split = split
         self._schedule = schedule
         self._fit = fit
-        self._positives = frozenset(positives)
-        self._logged_out = logged_out
+        self._cost = cost
         self._seed = seed
-        self._number = 0
+        self._predicted = 0
         self._next_fit: int | None = None
+        self._next_fit_event = 0
 
     def take(self, turn: Turn) -> bool:
         """Predict and take in what comes next. False: the test is over."""
-        positive: list[tuple[Asker, str]] = []
+        told: list[tuple[Asker, Line]] = []
         for line in turn.lines:
-            if line.type in self._positives and line.at is not None:
+            if line.type in KINDS or line.type == "delete":
+                continue
+            try:
                 asker = asker_of(line)
+            except ValueError:
+                self.rejected += 1
+                continue
+            if self._protocol.predicts(line):
                 phase = self._split.phase(asker.at, turn.part)
                 if phase == "after":
+                    self._protocol.finish()
                     return False
-                for item in line.items or [line.item or ""]:
-                    self._predict(asker, item, phase)
-                    positive.append((asker, item))
+                self._predict(asker, line, phase)
+            self._cost.saw(asker)
+            told.append((asker, line))
         self._take_in(turn.lines)
-        for asker, item in positive:
-            self._protocol.learn(asker, item)
+        for asker, line in told:
+            self._protocol.after(asker, line)
         return True
 
-    def _predict(self, asker: Asker, item: str, phase: Phase) -> None:
-        schedule, protocol = self._schedule, self._protocol
-        self._number += 1
-        if phase == "test" and schedule.share and asker.at >= (self._next_fit or 0):
-            self._learn(asker.at)
-        studied = drawn(self._seed, self._number, schedule.share)
-        if phase == "train" and asker.at < self._split.start - schedule.window:
-            studied = False
-        if phase == "train" and not studied:
-            return
-        query = protocol.query(asker)
+    def _predict(self, asker: Asker, line: Line, phase: Phase) -> None:
+        schedule, start = self._schedule, self._split.start
+        self._predicted += 1
         if phase == "test":
-            self.tested += protocol.test(query, item, self._logged_out(asker))
-        elif asker.at >= self._split.start - schedule.tuning:
-            protocol.tune(query, item)
-        if studied:
-            protocol.study(query, item)
+            self._learn(asker.at)
+        study = drawn(self._seed, self._predicted, schedule.share)
+        if phase == "train" and asker.at < start - schedule.window:
+            study = False
+        tune = study and phase == "train" and asker.at >= start - schedule.tuning
+        purpose = Purpose(phase == "test", study, tune)
+        if any(purpose):
+            self._protocol.before(asker, line, purpose)
+            if purpose.test:
+                self._cost.asked(self._realtime.pairs)
 
     def _learn(self, now: int) -> None:
         if self._next_fit is None:
             self._protocol.settle()
-        refit = self._schedule.refit
-        self._next_fit = now + refit if refit else 1 << 62
-        if len(self._protocol.collected) > 100:
-            scorer = self._fit(self._protocol.collected.examples(now - self._schedule.window))
-            self._realtime.scorer = self._frozen.scorer = scorer
+        elif now < self._next_fit and self._predicted < self._next_fit_event:
+            return
+        schedule = self._schedule
+        self._next_fit = now + schedule.refit if schedule.refit else _EVER
+        self._next_fit_event = self._predicted + (schedule.refit_events or _EVER)
+        if len(self._protocol.collected) >= _FEW:
+            self.fits += 1
+            scorer = self._fit(self._protocol.collected.examples(now - schedule.window))
+            self._realtime.scorer = scorer
+            self._frozen.use(scorer)
 
     def _take_in(self, lines: Sequence[Line]) -> None:
         for line in lines:
             try:
-                record = self._world.accept(line, 1 << 60)
+                record = self._world.accept(line, _EVER)
             except Rejected:
                 self.rejected += 1
                 continue
+            self.events += 1
             self._world.fold(record)
             self._frozen.fold(record)
+
+
+def drawn(seed: int, number: int, share: float) -> bool:
+    """Whether the event with this ``number`` is in a sample of ``share`` of all."""
+    digest = blake2b(f"{seed}:{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < share * 2.0**64

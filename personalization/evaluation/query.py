@@ -26,6 +26,11 @@ class Asker:
         """The visitor whose row the event changes."""
         return self.visitor if self.visitor is not None else f"{USER_VISITOR}{self.user}"
 
+    def logged_out(self, accounts: bool) -> bool:
+        """Whether nobody known looks. Where the stream has no ``accounts`` at all, a visitor who
+        is named by the session is not known."""
+        return self.user is None and (accounts or self.visitor == self.session)
+
     @property
     def moment(self) -> Moment:
         """The moment that features read."""

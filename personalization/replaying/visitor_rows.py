@@ -1,12 +1,20 @@
 """The rows of visitors: the recent ones as they are, all others as bytes."""
 
 from collections import OrderedDict
-from collections.abc import MutableMapping
+from typing import Protocol
 
 from personalization.codec import Codec
 from personalization.state.rows import VisitorRow
 
 _VISITORS = Codec(VisitorRow)
+
+
+class Rest(Protocol):
+    """Where bytes can be put by key: a dict, or something on disk."""
+
+    def get(self, key: str, /) -> bytes | None: ...
+
+    def __setitem__(self, key: str, value: bytes, /) -> None: ...
 
 
 class VisitorRows:
@@ -20,7 +28,7 @@ class VisitorRows:
     (True, None)
     """
 
-    def __init__(self, rest: MutableMapping[str, bytes], most: int = 20_000) -> None:
+    def __init__(self, rest: Rest, most: int = 20_000) -> None:
         self._rest = rest
         self._most = most
         self._recent: OrderedDict[str, VisitorRow] = OrderedDict()

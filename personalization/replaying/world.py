@@ -1,6 +1,6 @@
 """The whole state in memory, fed by one stream of events and asked between any two of them."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from personalization.candidates.find import find_candidates
@@ -14,7 +14,7 @@ from personalization.features.matrix import feature_matrix
 from personalization.features.view import F32, F64, Moment, View
 from personalization.folding import STATS_TABLES, StatsFold, StatsRow, VisitorsFold
 from personalization.ranking.hydrate import hydrate
-from personalization.replaying.visitor_rows import VisitorRows
+from personalization.replaying.visitor_rows import Rest, VisitorRows
 from personalization.spec import Spec
 from personalization.stamping import stamp_items
 from personalization.state.catalogue import fold_catalogue
@@ -52,7 +52,7 @@ class World:
     of all other visitors, by default in memory too.
     """
 
-    def __init__(self, spec: Spec, rest: MutableMapping[str, bytes] | None = None) -> None:
+    def __init__(self, spec: Spec, rest: Rest | None = None) -> None:
         self.spec = spec
         self.rejected = 0
         self._plan = spec.plan

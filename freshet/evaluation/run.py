@@ -1,0 +1,144 @@
+"""An evaluation from beginning to end."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from freshet.evaluation.feed import Feed
+from freshet.evaluation.spill import Spill
+from freshet.evaluation.survey import (
+    EvaluationError,
+    ProtocolName,
+    positives_of,
+    protocol_of,
+    schedule_of,
+    split_of,
+    survey,
+)
+from personalization.evaluation.arm import Arm
+from personalization.evaluation.cost import Cost
+from personalization.evaluation.history import History
+from personalization.evaluation.learning import fit
+from personalization.evaluation.neighbours import Neighbours
+from personalization.evaluation.next_item import NextItem
+from personalization.evaluation.pipeline import Frozen, Nightly, Realtime
+from personalization.evaluation.popular import Frequent, Popularity, Recent
+from personalization.evaluation.prequential import Prequential, Schedule
+from personalization.evaluation.protocol import EvaluationProtocol
+from personalization.evaluation.results import Cell
+from personalization.evaluation.stage import Stage
+from personalization.ranking.formula import Formula
+from personalization.ranking.surface import Surface
+from personalization.replaying.world import World
+from personalization.spec import Spec
+
+_EVERY = 500
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. ``None``: whatever fits the data. Without ``learn`` the formula ranks."""
+
+    protocol: ProtocolName | None = None
+    test: str | None = None
+    seed: int = 1
+    learn: bool = True
+    resamples: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of it. ``first`` and ``last`` are the times (ms) of the first and last event."""
+
+    protocol: ProtocolName
+    positives: tuple[str, ...]
+    cells: list[Cell]
+    cost: dict[str, float]
+    events: int
+    rejected: int
+    first: int
+    last: int
+    fits: int
+    seconds: float
+
+
+def evaluate(
+    feed: Feed, spec: Spec, surface: Surface, request: Request, report: Report
+) -> Evaluation:
+    """Survey the stream, then one prequential pass. Raises ``EvaluationError``."""
+    began = time.monotonic()
+    found = survey(feed, lambda done: report("looking", done, max(feed.size, done)))
+    positives = positives_of(spec, found)
+    name = request.protocol or protocol_of(found)
+    predicted = positives
+    split = split_of(request.test, found, predicted)
+    schedule = schedule_of(split, found, predicted)
+    if not request.learn:
+        schedule = Schedule(schedule.share, refit=0)
+    with ExitStack() as stack:
+        live, lagging, mine = (stack.enter_context(Spill()) for _ in range(3))
+        world, cost = World(spec, live), Cost()
+        wanted = [(source.name, source.count) for source in surface.sources]
+        formula = Formula(spec.columns, spec.feature_set_id)
+        frozen = Frozen(world, World(spec, lagging), wanted, formula)
+        realtime = Realtime(world, wanted, formula)
+        recent, knn = Recent(), Neighbours()
+        arms: list[Arm] = [
+            Popularity(),
+            recent,
+            Frequent(recent),
+            knn,
+            Nightly(frozen, live=False),
+            Nightly(frozen, live=True),
+            realtime,
+        ]
+        stage = Stage(world, arms, realtime, knn, History(mine))
+        protocol: EvaluationProtocol = NextItem(
+            stage,
+            positives,
+            seed=request.seed,
+            accounts=found.accounts,
+            resamples=request.resamples,
+        )
+        learn = partial(
+            fit,
+            feature_set=spec.feature_set_id,
+            columns=spec.columns,
+            objective=protocol.objective,
+        )
+        run = Prequential(
+            world,
+            frozen,
+            realtime,
+            protocol,
+            split,
+            schedule,
+            learn if request.learn else lambda _: formula,
+            cost,
+            seed=request.seed,
+        )
+        for number, turn in enumerate(feed):
+            if number % _EVERY == 0:
+                report("evaluating", number, found.turns)
+            if not run.take(turn):
+                break
+        protocol.finish()
+        report("evaluating", found.turns, found.turns)
+        if not protocol.results.tested:
+            raise EvaluationError("the test holds no event that could be predicted")
+        return Evaluation(
+            name,
+            positives,
+            list(protocol.results.cells()),
+            cost.report(world.columns.size - 1),
+            run.events,
+            run.rejected + world.rejected,
+            found.first,
+            found.last,
+            run.fits,
+            time.monotonic() - began,
+        )
