@@ -188,9 +188,12 @@ class Deployment:
             start = (*KILLED, *map(str, after))
         return self._start("worker", data or self.folder / name, start, worker_id=name, **settings)
 
-    def api(self, name: str, **settings: str) -> Process:
-        """``freshet api``; started again it has the data it had."""
-        return self._start("api", self.folder / name, FRESHET, **settings)
+    def api(
+        self, name: str, *, after: tuple[str, str, int] | None = None, **settings: str
+    ) -> Process:
+        """``freshet api``; started again it has the data it had. ``after`` as of a worker."""
+        start = FRESHET if after is None else (*KILLED, *map(str, after))
+        return self._start("api", self.folder / name, start, **settings)
 
     def again(self, process: Process) -> Process:
         """``process`` started again as it was, with its data, at its address."""
@@ -267,6 +270,7 @@ class Deployment:
             for event in {event.id: event for event in sent}.values():
                 counts[event.visitor] += len(event.items)
             assert visits(clean) == counts
+        return clean
         return clean
 
     async def _check_stores(self, clean: Tables) -> None:

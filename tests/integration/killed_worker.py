@@ -1,8 +1,9 @@
-"""``freshet worker`` that gets a signal right after a step of the write order, for the k-th time.
+"""``freshet`` on Kafka that gets a signal right after a step of the write order, the k-th time.
 
-Usage: killed_worker.py SIGNAL STEP K worker [options]. SIGNAL is KILL, or STOP to freeze. Steps,
-in the order they come: ``folded`` (a batch is about to be written), ``signals``, ``changelog``,
-``tables``, ``committed``; or ``recovered`` (some of the changelogs are in the tables).
+Usage: killed_worker.py SIGNAL STEP K worker|api [options]. SIGNAL is KILL, or STOP to freeze.
+Steps of a worker, in the order they come: ``folded`` (a batch is about to be written),
+``signals``, ``changelog``, ``tables``, ``committed``; or ``recovered`` (some of the changelogs are
+in the tables). Of an API: ``events`` (they are in the log, and whoever sent them does not know).
 """
 
 import os
@@ -16,7 +17,7 @@ from eventlog.kafka.faust_transport import Consumer
 from eventlog.protocol import Entry, TopicPartition
 from freshet.cli import main
 from tables.store import PartitionWrite, TableStore
-from tables.topics import SIGNALS
+from tables.topics import SIGNALS, VISITOR_EVENTS
 from tables.writer import BatchWriter, FoldedBatch
 
 number = signal.Signals[f"SIG{sys.argv[1]}"]
@@ -43,8 +44,9 @@ async def append_and_die(
     names = {tp.topic for tp in batches}
     if any(name.endswith("-changelog") for name in names):
         passed("changelog")
-    if SIGNALS in names:
-        passed("signals")
+    for topic, name in ((VISITOR_EVENTS, "events"), (SIGNALS, "signals")):
+        if topic in names:
+            passed(name)
     return lasts
 
 

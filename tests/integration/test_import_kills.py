@@ -1,13 +1,10 @@
 """An import through the live server, with both killed again and again, counts every line once."""
 
 import asyncio
-import gzip
 import json
 import random
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,69 +14,19 @@ from eventlog.embedded import EmbeddedLog
 from freshet.settings import Settings
 from freshet.state import LOG, tables_folder
 from personalization.presets.marketplace import marketplace
-from personalization.state.rows import ItemRow, VisitorRow
 from tables.store import TableStore
-from tables.topics import ITEMS, ROWS, VISITORS, WATERMARK_KEY
 from tests.baskets import some_retail
+from tests.integration.importing import (
+    LINES,
+    STEPS,
+    Importer,
+    check_counts,
+    kill_plan,
+    slice_of,
+    wait_for_line,
+)
 from tests.one_pass import Tables, one_pass, tables_of
 from tests.processes import FRESHET, KILLED, Server, clean_environ, free_port
-
-STEPS = ("events", "folded", "signals", "changelog", "tables", "committed")
-"""In the order in which they come; a kill after each is a kill between each pair."""
-
-PLAIN_COUNTS = Path(__file__).parent / "plain_counts.py"
-PURCHASE = marketplace.plan.event_index["purchase"]
-
-
-def kill_plan(
-    seed: int, kills: int, most: int, steps: Sequence[str] = STEPS
-) -> list[tuple[str, int]]:
-    """Every step in turn, each at a drawn one of its first ``most`` times."""
-    drawn = random.Random(seed)
-    chosen = [steps[number % len(steps)] for number in range(kills)]
-    drawn.shuffle(chosen)
-    # The first commit is made at the start: the agents' own come after it, once a second.
-    return [(step, 2 if step == "committed" else drawn.randint(1, most)) for step in chosen]
-
-
-class Importer:
-    """``freshet import`` in a process of its own; it is started again where it was killed."""
-
-    def __init__(
-        self, source: Path, url: str, folder: Path, start: Sequence[str] = FRESHET
-    ) -> None:
-        self._command = [
-            *start,
-            *("import", "online-retail", str(source), "--server", url, "--json"),
-            *("--state", str(folder / "checkpoint.json")),
-        ]
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        """Go on with the import."""
-        with (self._folder / "importer.log").open("ab") as stderr:
-            self.process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                env=clean_environ(),
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
-
-    def kill(self) -> None:
-        """kill -9; nothing if it has ended."""
-        if self.process.stdout is not None and not self.process.stdout.closed:
-            self.process.kill()
-            self.process.communicate(timeout=60)
-
-    def summary(self, timeout: float) -> dict[str, object]:
-        """Wait for its end, and what it printed."""
-        out, _ = self.process.communicate(timeout=timeout)
-        assert self.process.returncode == 0, (self._folder / "importer.log").read_text()
-        summary: dict[str, object] = json.loads(out)
-        return summary
 
 
 def import_with_kills(
@@ -125,30 +72,13 @@ def read_back(data: Path) -> tuple[Tables, Tables]:
         log.close()
 
 
-def purchases(tables: Tables, table: str) -> dict[str, int]:
-    """Plain counts of purchases, by id."""
-    counts = {}
-    for (name, _), rows in tables.items():
-        for key, encoded in rows.items():
-            if name == table and key != WATERMARK_KEY:
-                row = ROWS[table].decode(encoded)
-                assert isinstance(row, ItemRow | VisitorRow)
-                counts[key.decode()] = row.counts[PURCHASE]
-    return counts
-
-
 def check(source: Path, data: Path) -> None:
     """Rows and watermarks are those of one clean pass; counts are those of the plain script."""
     tables, clean = read_back(data)
     assert tables.keys() == clean.keys()
     for part, rows in clean.items():
         assert tables[part] == rows, part
-    script = subprocess.run(
-        [sys.executable, PLAIN_COUNTS, source], capture_output=True, check=True, timeout=600
-    )
-    plain = json.loads(script.stdout)
-    assert purchases(tables, ITEMS.name) == plain["items"]
-    assert purchases(tables, VISITORS.name) == plain["visitors"]
+    check_counts(source, tables)
 
 
 def test_kills_between_all_steps_count_every_line_once(tmp_path: Path) -> None:
@@ -183,12 +113,6 @@ def test_a_bulk_import_killed_between_all_steps_counts_every_line_once(tmp_path:
     )
     assert json.loads(ended.stdout)["lines"] == 5_000
     check(source, data)
-
-
-def slice_of(whole: Path, lines: int, to: Path) -> None:
-    with gzip.open(whole, "rt", newline="") as file, gzip.open(to, "wt", newline="") as out:
-        for _ in range(lines + 1):
-            out.write(file.readline())
 
 
 @pytest.mark.long
@@ -229,12 +153,5 @@ def test_the_whole_file_with_two_kills_each(tmp_path: Path, shared_data: Path) -
     finally:
         importer.kill()
         server.close()
-    assert summary["lines"] == 541_909
+    assert summary["lines"] == LINES
     check(source, data)
-
-
-def wait_for_line(checkpoint: Path, line: int) -> None:
-    deadline = time.monotonic() + 600
-    while not (checkpoint.exists() and json.loads(checkpoint.read_text())["lines"] >= line):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
