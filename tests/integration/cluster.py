@@ -271,7 +271,6 @@ class Deployment:
                 counts[event.visitor] += len(event.items)
             assert visits(clean) == counts
         return clean
-        return clean
 
     async def _check_stores(self, clean: Tables) -> None:
         ends = await self.log.end_offsets(self._changelog_partitions())
