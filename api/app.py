@@ -13,6 +13,7 @@ from api.decision_queue import DecisionQueue
 from api.edge import Edge
 from api.intake import Intake
 from api.metrics import Metrics
+from api.models import ModelWriter
 from api.openapi import describe
 from api.overlay import RecentItems, ReplicaItems
 from api.ranker import Ranker
@@ -24,6 +25,8 @@ from api.services import (
     INTAKE,
     ITEMS,
     METRICS,
+    MODEL_REPLICA,
+    MODELS,
     OPENAPI,
     QUEUE,
     RANKER,
@@ -35,10 +38,10 @@ from api.services import (
 )
 from api.settings import ApiSettings
 from eventlog.protocol import EventLog
-from personalization.ranking.scorer import Scorer
 from personalization.ranking.surface import Surface
 from personalization.spec import Spec
 from tables.replicas import Replicas
+from tables.replicas.models import ModelReplica
 from tables.topics import CATALOGUE_ROWS, DECISIONS
 
 DRAIN_SECONDS = 10.0
@@ -52,7 +55,7 @@ def make_app(
     replicas: Replicas,
     spec: Spec,
     surfaces: Mapping[str, Surface],
-    scorer: Scorer,
+    models: ModelReplica,
     settings: ApiSettings,
     readiness: Readiness,
     clock: Callable[[], int],
@@ -62,7 +65,7 @@ def make_app(
 
     ``log`` has its topics; ``replicas`` may still be catching up: until ``readiness`` is set,
     ``/v1`` answers 503 and ``/readyz`` says how far it is. Whoever runs the app starts and stops
-    log and replicas, and stops them after the app's cleanup, which appends what is queued.
+    log, replicas and models, and stops them after the app's cleanup, which appends what is queued.
     """
     plan, metrics = spec.plan, Metrics()
     append_timeout = settings.append_timeout_ms / 1000
@@ -101,7 +104,7 @@ def make_app(
         replicas=replicas,
         spec=spec,
         surfaces=surfaces,
-        scorer=scorer,
+        models=models,
         index=index,
         queue=queue,
         metrics=metrics,
@@ -109,6 +112,15 @@ def make_app(
         partitions=log.partitions(DECISIONS),
         clock=clock,
         entropy=entropy,
+    )
+    app[MODEL_REPLICA] = models
+    app[MODELS] = ModelWriter(
+        log,
+        models,
+        spec.feature_set_id,
+        clock,
+        append_timeout=append_timeout,
+        wait_timeout=settings.wait_timeout_ms / 1000,
     )
     app[ROWS] = RowReader(replicas, spec, clock)
     app[OPENAPI] = describe(ALL, keys=bool(settings.api_keys))

@@ -29,6 +29,8 @@ class Metrics:
         )
         self.newest_event = self._gauge("newest_event_age_seconds", "Age of the newest event.")
         self.behind = self._gauge("replica_behind_records", "Records not applied yet.", "table")
+        self.model_age = self._gauge("model_age_seconds", "Since the model was trained; 0: none.")
+        self.model_refused = self._gauge("model_refused", "1: the promoted model cannot be used.")
         self.ready = self._gauge("ready", "1 when requests are served.")
         self.recovered = self._gauge("recovered_ratio", "How much is recovered, 0 to 1.", "stage")
         self.decisions = self._counter("decisions_written", "Decisions in the log.")

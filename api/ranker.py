@@ -11,11 +11,11 @@ from api.settings import ApiSettings
 from personalization.decisions import DECISIONS, Decision, Freshness
 from personalization.ranking.pipeline import rank
 from personalization.ranking.request import RankRequest
-from personalization.ranking.scorer import Scorer
 from personalization.ranking.surface import Surface
 from personalization.ranking.ulid import decision_id
 from personalization.spec import Spec
 from tables.replicas import Replicas
+from tables.replicas.models import ModelReplica
 from tables.tokens import Token, TokenError
 
 _PROCESS_BYTES = 6
@@ -29,7 +29,7 @@ class Ranker:
         replicas: Replicas,
         spec: Spec,
         surfaces: Mapping[str, Surface],
-        scorer: Scorer,
+        models: ModelReplica,
         index: IndexKeeper,
         queue: DecisionQueue,
         metrics: Metrics,
@@ -41,7 +41,7 @@ class Ranker:
         self._replicas = replicas
         self._spec = spec
         self._surfaces = surfaces
-        self._scorer = scorer
+        self._models = models
         self._index = index
         self._queue = queue
         self._metrics = metrics
@@ -74,7 +74,7 @@ class Ranker:
             self._replicas,
             self._spec,
             surface,
-            self._scorer,
+            self._models.scorer,
             self._index.index,
             now=now,
             seed=int.from_bytes(self._entropy(8), "big"),

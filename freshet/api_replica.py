@@ -34,6 +34,7 @@ from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from personalization.spec import Spec
 from tables.replicas import Replicas
+from tables.replicas.models import ModelReplica
 
 _LATER_MS = 1_000
 
@@ -76,14 +77,19 @@ async def serve(
         log = DeclaredLog(kafka, wanted)
         replicas = _replicas(settings, spec.plan, log)
         stack.push_async_callback(bounded, "replicas", replicas.stop)
-        runner = _api(settings, spec, surfaces, log, replicas, readiness)
+        formula = Formula(spec.columns, spec.feature_set_id)
+        models = ModelReplica(log, formula, spec.columns)
+        stack.push_async_callback(bounded, "models", models.stop)
+        runner = _api(settings, spec, surfaces, log, replicas, models, readiness)
         stack.push_async_callback(runner.cleanup)
         stack.callback(readiness.set_stopping)
         url = await listen(runner, settings.host, settings.port)
         (settings.data / URL).write_text(f"{url}\n")
         stack.callback((settings.data / URL).unlink, missing_ok=True)
         listening(url)
-        recovery = _recover(settings, kafka, replicas, wanted, readiness, recovering)
+        recovery = _recover(settings, kafka, replicas, models, wanted, readiness, recovering)
+        garbage = asyncio.create_task(look_often(), name="garbage")
+        stack.callback(garbage.cancel)
         try:
             if not await done_before(stop, recovery):
                 return
@@ -91,8 +97,6 @@ async def serve(
             raise
         except Exception as error:
             raise failure("recovery", error) from error
-        garbage = asyncio.create_task(look_often(), name="garbage")
-        stack.callback(garbage.cancel)
         readiness.set_ready()
         ready()
         _logger.info(
@@ -104,10 +108,11 @@ async def serve(
             partitions=settings.partitions,
             state=spec.plan.state_id,
             features=spec.feature_set_id,
+            model=models.scorer.name,
             rows=replicas.progress.done,
             seconds=round(time.monotonic() - began, 2),
         )
-        await until(stop, {"replicas": replicas.failed()})
+        await until(stop, {"replicas": replicas.failed(), "models": models.failed()})
         _logger.info("stopping")
 
 
@@ -126,6 +131,7 @@ def _api(
     surfaces: dict[str, Surface],
     log: EventLog,
     replicas: Replicas,
+    models: ModelReplica,
     readiness: Readiness,
 ) -> web.AppRunner:
     app = make_app(
@@ -133,7 +139,7 @@ def _api(
         replicas=replicas,
         spec=spec,
         surfaces=surfaces,
-        scorer=Formula(spec.columns, spec.feature_set_id),
+        models=models,
         settings=ApiSettings(
             api_keys=settings.api_keys,
             keep=settings.decisions_keep,
@@ -151,6 +157,7 @@ async def _recover(
     settings: Settings,
     log: KafkaLog,
     replicas: Replicas,
+    models: ModelReplica,
     wanted: Sequence[Topic],
     readiness: Readiness,
     progress: StageProgress,
@@ -160,3 +167,4 @@ async def _recover(
     check_partitions(log, wanted)
     await patiently(readiness, replicas.start)
     await follow(replicas, progress)
+    await patiently(readiness, models.start)

@@ -137,9 +137,9 @@ def _topics(log: EmbeddedLog, settings: Settings, plan: StatePlan) -> Iterator[F
             continue
         records = sum(_ends(log, topic.name)) - sum(_starts(log, topic.name))
         yield Finding(
-            partitions == settings.partitions,
+            partitions == topic.partitions,
             f"topic {topic.name}: about {records:,} records in {partitions} partitions"
-            + ("" if partitions == settings.partitions else f", not {settings.partitions}"),
+            + ("" if partitions == topic.partitions else f", not {topic.partitions}"),
         )
 
 

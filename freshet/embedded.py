@@ -7,9 +7,10 @@ it is; when stopping it goes first, so that requests that wait for their events 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import faust
 import structlog
@@ -28,6 +29,7 @@ from freshet.surfaces import load_surfaces
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from tables.replicas import Replicas
+from tables.replicas.models import ModelReplica
 from tables.rows import CachedRows
 from tables.turns import Turns
 
@@ -84,9 +86,12 @@ async def serve(
         replicas = Replicas(
             state.log, state.plan, path=state.folder / REPLICAS, app_id=APP_ID, turns=turns
         )
+        formula = Formula(state.spec.columns, state.spec.feature_set_id)
+        models = ModelReplica(state.log, formula, state.spec.columns)
         parts = await stack.enter_async_context(AsyncExitStack())
+        parts.push_async_callback(_bounded, "models", models.stop)
         parts.push_async_callback(_bounded, "replicas", replicas.stop)
-        runner = _api(settings, state, replicas, surfaces, readiness)
+        runner = _api(settings, state, replicas, models, surfaces, readiness)
         stack.push_async_callback(runner.cleanup)
         stack.callback(readiness.set_stopping)
         url = await _listen(runner, settings.host, settings.port)
@@ -101,6 +106,7 @@ async def serve(
             parts.push_async_callback(_bounded, "agents", agents.stop)
             await replicas.start()
             await _follow(replicas, recovering)
+            await models.start()
         except _Stopped:
             return
         except Exception as error:
@@ -117,11 +123,12 @@ async def serve(
             partitions=settings.partitions,
             state=state.plan.state_id,
             features=state.spec.feature_set_id,
+            model=models.scorer.name,
             recovered=records,
             rows=replicas.progress.done,
             seconds=round(time.monotonic() - began, 2),
         )
-        await _until(stop, agents, replicas)
+        await _until(stop, agents, {"replicas": replicas.failed(), "models": models.failed()})
         _logger.info("stopping")
 
 
@@ -129,6 +136,7 @@ def _api(
     settings: Settings,
     state: State,
     replicas: Replicas,
+    models: ModelReplica,
     surfaces: dict[str, Surface],
     readiness: Readiness,
 ) -> web.AppRunner:
@@ -138,7 +146,7 @@ def _api(
         replicas=replicas,
         spec=spec,
         surfaces=surfaces,
-        scorer=Formula(spec.columns, spec.feature_set_id),
+        models=models,
         settings=ApiSettings(api_keys=settings.api_keys, keep=settings.decisions_keep),
         readiness=readiness,
         clock=now_ms,
@@ -193,21 +201,28 @@ async def _follow(replicas: Replicas, recovering: StageProgress) -> None:
         ready.cancel()
 
 
-async def _until(stop: asyncio.Event, agents: faust.App, replicas: Replicas) -> None:
-    """Return once ``stop`` is set. Raises ``Failed`` where a part stops before."""
+async def _until(
+    stop: asyncio.Event, agents: faust.App, others: Mapping[str, Coroutine[Any, Any, None]]
+) -> None:
+    """Return once ``stop`` is set. Raises ``Failed`` where a part stops before.
+
+    ``others`` are waits by the part's name, each of which ends by raising what stopped it.
+    """
     stopped = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(agents.wait_until_stopped())
-    failed = asyncio.create_task(replicas.failed())
+    ends: dict[asyncio.Task[Any], str] = {
+        asyncio.create_task(wait): part for part, wait in others.items()
+    }
     try:
-        await asyncio.wait((stopped, crashed, failed), return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
+        done, _ = await asyncio.wait((stopped, crashed, *ends), return_when=asyncio.FIRST_COMPLETED)
+        if stopped in done:
             return
-        part, reason = (
-            ("agents", agents.crash_reason) if crashed.done() else ("replicas", failed.exception())
-        )
-        raise _failure(part, reason) from reason
+        if crashed in done:
+            raise _failure("agents", agents.crash_reason) from agents.crash_reason
+        ended = done.pop()
+        raise _failure(ends[ended], ended.exception()) from ended.exception()
     finally:
-        for task in (stopped, crashed, failed):
+        for task in (stopped, crashed, *ends):
             task.cancel()
 
 

@@ -6,7 +6,7 @@ which model is in service for each feature set. Promoting an earlier one again i
 
 import zlib
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -36,7 +36,7 @@ class Model(msgspec.Struct, frozen=True):
     columns: list[str]
     kind: Literal["lightgbm"]
     objective: str
-    at: int
+    at: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
     window: tuple[int, int]
     metrics: dict[str, float]
     card: dict[str, Any]
@@ -126,9 +126,9 @@ class Registry:
         """All, in the order of their registration."""
         return list(self._models.values())
 
-    def get(self, id: str) -> Shelved | None:
-        """One of them."""
-        return self._models.get(id)
+    def shelved(self, id: str) -> Shelved:
+        """One of them. Raises ``KeyError``."""
+        return self._models[id]
 
     def in_service(self, feature_set: str) -> str:
         """The id of the model promoted last, ``FORMULA`` where none was."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from eventlog.protocol import Topic
 from personalization.codec import Codec
 from personalization.events import CatalogueRecord, SignalBatch, StampedEvent
+from personalization.models import MAX_MODEL_BYTES
 from personalization.state.rows import (
     CatalogueRow,
     ItemRow,
@@ -19,6 +20,7 @@ VISITOR_EVENTS = "visitor-events"
 SIGNALS = "signals"
 CATALOGUE = "catalogue"
 DECISIONS = "decisions"
+MODELS = "models"
 DEAD_LETTERS = "dead-letters"
 
 MAX_DECISION_BYTES = 8 << 20
@@ -87,6 +89,8 @@ def topics(
             retention_ms=decisions_retention_ms,
             max_record_bytes=MAX_DECISION_BYTES,
         ),
+        # One partition: which promotion is the last must be one answer.
+        Topic(MODELS, 1, max_record_bytes=MAX_MODEL_BYTES),
         Topic(DEAD_LETTERS, partitions, max_record_bytes=16 << 20),
         *(
             Topic(changelog_topic(app_id, table, state_id), partitions, compacted=True)

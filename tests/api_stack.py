@@ -25,6 +25,7 @@ from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface, default_surface
 from tables.bulk import Bulk
 from tables.replicas import Replicas
+from tables.replicas.models import ModelReplica
 from tables.store import TableStore
 from tables.topics import CATALOGUE, VISITOR_EVENTS, topics
 from tables.windows import Windows
@@ -117,6 +118,8 @@ async def running(
     store = TableStore(folder / "tables", state_id=plan.state_id, partitions=PARTITIONS)
     bulk = Bulk(log, store, plan, app_id=APP_ID, windows=Windows(log), clock=now_ms)
     replicas = Replicas(log, plan, path=folder / "replicas", app_id=APP_ID)
+    formula = Formula(marketplace.columns, marketplace.feature_set_id)
+    models = ModelReplica(log, formula, marketplace.columns)
     readiness = Readiness()
     declared = (default_surface(), *surfaces)
     app = make_app(
@@ -124,7 +127,7 @@ async def running(
         replicas=replicas,
         spec=marketplace,
         surfaces={surface.name: surface for surface in declared},
-        scorer=Formula(marketplace.columns, marketplace.feature_set_id),
+        models=models,
         settings=settings or ApiSettings(wait_timeout_ms=10_000),
         readiness=readiness,
         clock=clock,
@@ -132,6 +135,7 @@ async def running(
     )
     await replicas.start()
     await asyncio.wait_for(replicas.ready(), SOON)
+    await models.start()
     if ready:
         readiness.set_ready()
     fold = asyncio.create_task(_fold(log, bulk)) if folding else None
@@ -142,6 +146,7 @@ async def running(
         if fold is not None:
             fold.cancel()
             await asyncio.wait([fold])
+        await models.stop()
         await replicas.stop()
         store.close()
         await log.stop()

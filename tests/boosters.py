@@ -4,10 +4,12 @@ import re
 from typing import Any, NamedTuple
 
 import lightgbm
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from personalization.models import Model, model_id, pack_text
+from personalization.spec import Spec
 
 NOW = 1_795_428_000_000
 F32 = npt.NDArray[np.float32]
@@ -88,6 +90,17 @@ def record(given: Made, feature_set: str = "f1") -> Model:
         card={},
         text=text,
     )
+
+
+def model_for(spec: Spec, seed: int, trees: int = 200) -> Model:
+    """A model of random trees that scores the columns of ``spec``."""
+    drawn = np.random.default_rng(seed)
+    data = drawn.normal(size=(2000, len(spec.columns)))
+    labels = data @ drawn.normal(size=data.shape[1])
+    params = {"num_leaves": 31, "verbose": -1, "num_threads": 1, "seed": seed}
+    booster = lightgbm.train(params, lightgbm.Dataset(data, labels), trees)
+    model = record(Made(booster.model_to_string(), data.astype(np.float32)), spec.feature_set_id)
+    return msgspec.structs.replace(model, columns=list(spec.columns))
 
 
 def _worth_scoring(

@@ -1,7 +1,7 @@
 """The routes, one file per resource: parse, ask, answer."""
 
 from api.operation import Operation
-from api.routes import catalogue, decisions, events, identity, operations, ranking, rows
+from api.routes import catalogue, decisions, events, identity, models, operations, ranking, rows
 
 ALL: tuple[Operation, ...] = (
     *events.OPERATIONS,
@@ -10,5 +10,6 @@ ALL: tuple[Operation, ...] = (
     *ranking.OPERATIONS,
     *decisions.OPERATIONS,
     *rows.OPERATIONS,
+    *models.OPERATIONS,
     *operations.OPERATIONS,
 )

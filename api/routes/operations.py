@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from api.answers import answer
 from api.operation import Operation
 from api.readiness import Stage
-from api.services import METRICS, OPENAPI, QUEUE, READINESS, REPLICAS
+from api.services import CLOCK, METRICS, MODEL_REPLICA, OPENAPI, QUEUE, READINESS, REPLICAS
 
 _PAGE = files("api").joinpath("static/docs.html").read_bytes()
 
@@ -55,6 +55,11 @@ async def metrics(request: web.Request) -> web.Response:
         measured.recovered.labels(stage.name).set(min(done, 1.0))
     measured.decisions_queued.set(request.app[QUEUE].queued())
     if ready:
+        models = request.app[MODEL_REPLICA]
+        trained = models.trained_at()
+        age = (request.app[CLOCK]() - trained) / 1000 if trained else 0.0
+        measured.model_age.set(max(0.0, age))
+        measured.model_refused.set(models.refused is not None)
         for table, records in request.app[REPLICAS].behind().items():
             measured.behind.labels(table).set(records)
     return web.Response(body=measured.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

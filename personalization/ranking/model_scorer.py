@@ -1,6 +1,7 @@
 """A model's record as a scorer."""
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,57 +20,69 @@ class UnusableModel(ValueError):
 
 def scorer_of(model: Model) -> Scorer:
     """What scores with ``model``. Raises ``UnusableModel``."""
-    preparation = Preparation(model)
-    for _ in preparation:
-        pass
-    return preparation.scorer
+    with usable(model):
+        text = unpack_text(model.text)
+        try:
+            quick = QuickPreparation(model, text)
+            for _ in quick:
+                pass
+            return quick.scorer
+        except BeyondQuickScorer:
+            return slow_scorer(model, text)
 
 
-class Preparation(Iterator[None]):
-    """Makes a scorer in steps of a few tenths of a millisecond, so that others can run between.
+@contextmanager
+def usable(model: Model) -> Iterator[None]:
+    """Whatever is wrong with ``model`` becomes ``UnusableModel``."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise UnusableModel(f"model {model.id}: its text is not UTF-8") from error
+    except ValueError as error:
+        raise UnusableModel(f"model {model.id}: {error}") from error
 
-    ``scorer`` is there when the steps are done. A step raises ``UnusableModel``.
+
+class QuickPreparation(Iterator[None]):
+    """Makes a ``TreeScorer`` of a model's text in steps of about 0.1 ms: others run between them.
+
+    ``scorer`` is there when the steps are done. A step raises ``ValueError``, among them
+    ``BeyondQuickScorer``.
     """
 
-    scorer: Scorer
+    scorer: TreeScorer
 
-    def __init__(self, model: Model) -> None:
-        self._steps = self._prepare(model)
+    def __init__(self, model: Model, text: str) -> None:
+        self._steps = self._prepare(model, text)
 
     def __next__(self) -> None:
         return next(self._steps)
 
-    def _prepare(self, model: Model) -> Generator[None, None, None]:
-        try:
-            text = unpack_text(model.text)
+    def _prepare(self, model: Model, text: str) -> Generator[None, None, None]:
+        parts = split_model(text)
+        if len(parts.columns) != len(model.columns):
+            raise ValueError(f"it has {len(parts.columns)} columns, not {len(model.columns)}")
+        yield
+        builder = TreesBuilder()
+        for tree in parts.trees:
+            builder.add(read_tree(tree, len(parts.columns)))
             yield
-            try:
-                scorer = yield from _quick(model, text)
-            except BeyondQuickScorer:
-                scorer = _slow(model, text)
-            yield
-            with np.errstate(over="ignore"):
-                warm = scorer.score(np.zeros((_WARM_ROWS, len(model.columns)), np.float32))
-        except ValueError as error:
-            raise UnusableModel(f"model {model.id}: {error}") from error
-        if not np.isfinite(warm).all():
-            raise UnusableModel(f"model {model.id} gives scores that are not finite numbers")
+        scorer = TreeScorer(model.id, model.feature_set, model.columns, builder.build())
+        yield
+        _warm(scorer, len(model.columns))
         self.scorer = scorer
 
 
-def _quick(model: Model, text: str) -> Generator[None, None, Scorer]:
-    parts = split_model(text)
-    if len(parts.columns) != len(model.columns):
-        raise ValueError(f"it has {len(parts.columns)} columns, not {len(model.columns)}")
-    yield
-    builder = TreesBuilder()
-    for tree in parts.trees:
-        builder.add(read_tree(tree, len(parts.columns)))
-        yield
-    return TreeScorer(model.id, model.feature_set, model.columns, builder.build())
+def slow_scorer(model: Model, text: str) -> Scorer:
+    """LightGBM's own. Takes a second the first time. Raises ``ValueError``."""
+    from personalization.ranking.booster import BoosterScorer  # imports a great deal
+
+    scorer = BoosterScorer(model.id, model.feature_set, model.columns, text)
+    _warm(scorer, len(model.columns))
+    return scorer
 
 
-def _slow(model: Model, text: str) -> Scorer:
-    from personalization.ranking.booster import BoosterScorer  # takes a second to import
-
-    return BoosterScorer(model.id, model.feature_set, model.columns, text)
+def _warm(scorer: Scorer, columns: int) -> None:
+    with np.errstate(over="ignore"):
+        scores = scorer.score(np.zeros((_WARM_ROWS, columns), np.float32))
+    if not np.isfinite(scores).all():
+        raise ValueError("it gives scores that are not finite numbers")

@@ -1,6 +1,7 @@
 """Models as records, and which of them serves."""
 
 import msgspec
+import pytest
 
 from personalization.models import (
     FORMULA,
@@ -73,10 +74,10 @@ def test_what_cannot_be_is_passed_over() -> None:
     )
     assert registry.in_service("f1") == registry.in_service("f2") == FORMULA
     assert [each.model.id for each in registry.models()] == ["m1"]
-    shelved = registry.get("m1")
-    assert shelved is not None
+    shelved = registry.shelved("m1")
     assert (shelved.offset, shelved.model.feature_set, shelved.model.text) == (0, "f1", b"")
-    assert registry.get("m2") is None
+    with pytest.raises(KeyError):
+        registry.shelved("m2")
 
 
 def test_the_same_model_has_the_same_id() -> None:

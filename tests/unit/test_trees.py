@@ -10,7 +10,7 @@ import pytest
 
 from personalization.models import Model, pack_text, unpack_text
 from personalization.ranking.booster import BoosterScorer
-from personalization.ranking.model_scorer import Preparation, UnusableModel, scorer_of
+from personalization.ranking.model_scorer import QuickPreparation, UnusableModel, scorer_of
 from personalization.ranking.trees import TreeScorer
 from tests.boosters import Made, made, record
 
@@ -138,9 +138,10 @@ def test_a_damaged_text_is_refused(packed: bytes) -> None:
 
 def test_a_scorer_is_prepared_in_small_steps() -> None:
     """One step for each tree at least, so that requests are served in between."""
-    preparation = Preparation(record(made(5, trees=40)))
+    model = record(made(5, trees=40))
+    preparation = QuickPreparation(model, unpack_text(model.text))
     assert sum(1 for _ in preparation) > 40
-    assert preparation.scorer.name == record(made(5, trees=40)).id
+    assert preparation.scorer.name == model.id
 
 
 @pytest.mark.parametrize("num_leaves", [16, 65], ids=["trees", "booster"])
