@@ -163,7 +163,7 @@ class ModelReplica:
         self._tried = wanted
 
     async def _scorer(self, id: str) -> Scorer:
-        for scorer in (self.scorer, self._formula):
+        for scorer in (self.scorer, self._prepared, self._formula):
             if scorer.name == id:
                 return scorer
         return await self.prepare(await self.model(id))

@@ -1,10 +1,11 @@
-"""Runs recorded decisions again, knowing their records and the model they name: nothing else.
+"""Runs recorded decisions again, knowing their records and those of models: nothing else.
 
 Prints {"records", "different", "flips", "noticed", "foreign"}: how many came out differently, of
 how many damaged copies (one bit of one vector, well packed) that was noticed, and which of the
-packages that read tables or a log were loaded. Usage: rerun_decisions.py FILE
+packages that read tables or a log, or that train models, were loaded. Usage:
+rerun_decisions.py DECISIONS MODELS
 
-FILE has records as bytes, each after its length (uint32, little-endian).
+The files have records as bytes, each after its length (uint32, little-endian).
 """
 
 import json
@@ -18,12 +19,25 @@ import msgspec
 import numpy as np
 
 from personalization.decisions import DECISIONS, Decision, vector_bytes
+from personalization.models import MODEL_RECORD, Registered
 from personalization.packing import pack_words
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.formula import Formula
+from personalization.ranking.model_scorer import scorer_of
 from personalization.ranking.replay import replay
+from personalization.ranking.scorer import Scorer
 
-FOREIGN = ("agents", "api", "eventlog", "freshet", "tables", "aiohttp", "faust", "rocksdict")
+FOREIGN = (
+    "agents",
+    "api",
+    "eventlog",
+    "freshet",
+    "tables",
+    "aiohttp",
+    "faust",
+    "lightgbm",
+    "rocksdict",
+)
 
 
 def records(data: bytes) -> Iterator[bytes]:
@@ -44,9 +58,20 @@ def with_one_bit_flipped(decision: Decision, drawn: random.Random) -> Decision:
     return msgspec.structs.replace(decision, vectors=pack_words(words), packed=True)
 
 
-def main(path: str) -> None:
-    """Runs again all records of the file at ``path``."""
-    models = {"formula": Formula(marketplace.columns, marketplace.feature_set_id)}
+def scorers(path: str) -> dict[str, Scorer]:
+    """The formula, and every model of the file at ``path``, by name."""
+    formula = Formula(marketplace.columns, marketplace.feature_set_id)
+    found: dict[str, Scorer] = {formula.name: formula}
+    for record in records(Path(path).read_bytes()):
+        said = MODEL_RECORD.decode(record).said
+        if isinstance(said, Registered):
+            found[said.model.id] = scorer_of(said.model)
+    return found
+
+
+def main(path: str, models_path: str) -> None:
+    """Runs again all decisions of the file at ``path``."""
+    models = scorers(models_path)
     drawn = random.Random(1)
     count, different, flips, noticed = 0, [], 0, 0
     for record in records(Path(path).read_bytes()):
@@ -71,4 +96,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

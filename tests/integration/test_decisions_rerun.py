@@ -6,18 +6,25 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
 
 from eventlog.embedded import EmbeddedLog
+from eventlog.protocol import EventLog
 from personalization.decisions import DECISIONS as DECISION
 from personalization.decisions import Decision
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.parity import audit
 from tables.decision_rows import rows_of
-from tables.topics import DECISIONS
+from tables.topics import DECISIONS, MODELS
+from tests.boosters import model_for
+from tests.integration.cluster import Deployment
 from tests.integration.decision_traffic import Served, drive
 from tests.logs import topic_records
 from tests.processes import clean_environ, serving
@@ -30,20 +37,31 @@ SURFACES = "tests.integration.decision_traffic:SURFACES"
 @pytest.mark.parametrize(
     "rankings", [1_200, pytest.param(5_000, marks=pytest.mark.long)], ids=["some", "many"]
 )
-async def test_decisions_run_again_to_the_same_bits(tmp_path: Path, rankings: int) -> None:
-    """A server decides among events, new items and sign-ups, and is stopped.
+@pytest.mark.parametrize("mode", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def test_decisions_run_again_to_the_same_bits(
+    request: pytest.FixtureRequest, tmp_path: Path, prefix: str, mode: str, rankings: int
+) -> None:
+    """A server decides among events, new items and sign-ups, by the formula and then by a model
+    that is promoted meanwhile, and is stopped.
 
-    A process that has only the records runs each again: the same page. The rows that they read,
+    A process that has only the records, of models too, runs each again: the same page. The rows that they read,
     folded again from the log at their offsets, give the same vectors.
     """
-    served = await asyncio.to_thread(_serve, tmp_path, rankings)
-    log = EmbeddedLog(tmp_path / "data" / "log")
-    try:
+    decided: AbstractAsyncContextManager[tuple[EventLog, Served]]
+    if mode == "kafka":
+        broker = request.getfixturevalue("broker")
+        decided = _on_kafka(Deployment(tmp_path, broker, prefix, surfaces=SURFACES), rankings)
+    else:
+        decided = _embedded(tmp_path, rankings)
+    async with decided as (log, served):
         found = [record.value or b"" for record in await topic_records(log, DECISIONS)]
         decisions = [DECISION.decode(record) for record in found]
         _are_those_served(decisions, served)
 
-        report = _alone(tmp_path, found)
+        models = [record.value or b"" for record in await topic_records(log, MODELS)]
+        assert Counter(decision.model for decision in decisions).keys() > {"formula"}
+
+        report = _alone(tmp_path, found, models)
         assert report["records"] == len(decisions) >= rankings
         assert report["different"] == []
         assert report["noticed"] == report["flips"] > 0.9 * rankings
@@ -57,14 +75,51 @@ async def test_decisions_run_again_to_the_same_bits(tmp_path: Path, rankings: in
         }
         assert differing == {}
         print(json.dumps(_summary(decisions, served, report)))
+
+
+@asynccontextmanager
+async def _embedded(folder: Path, rankings: int) -> AsyncIterator[tuple[EventLog, Served]]:
+    served = await asyncio.to_thread(_serve, folder, rankings)
+    log = EmbeddedLog(folder / "data" / "log")
+    try:
+        yield log, served
     finally:
         await log.stop()
+
+
+@asynccontextmanager
+async def _on_kafka(
+    deployment: Deployment, rankings: int
+) -> AsyncIterator[tuple[EventLog, Served]]:
+    """A replica decides, two workers fold."""
+    async with deployment:
+        api, *workers = deployment.api("api"), deployment.worker("one"), deployment.worker("two")
+        for process in (api, *workers):
+            await asyncio.to_thread(process.ready)
+        served = await drive(api.url, rankings, seed=7)
+        await deployment.stop()
+        yield deployment.log, served
 
 
 def _serve(folder: Path, rankings: int) -> Served:
     (folder / "freshet.toml").write_text(f'surfaces = "{SURFACES}"\n')
     with serving(folder / "data") as (_, url):
-        return asyncio.run(drive(url, rankings, seed=7))
+        return asyncio.run(_drive(url, rankings))
+
+
+async def _drive(url: str, rankings: int) -> Served:
+    """Half of the traffic before a model is promoted, half after that."""
+    served = await drive(url, rankings // 2, seed=7)
+    async with aiohttp.ClientSession(url, raise_for_status=True) as http:
+        model = model_for(marketplace, 1)
+        body = msgspec.json.encode(model)
+        await http.post("/v1/models", data=body)
+        promotion = {"by": "a test", "why": "to be run again"}
+        await http.post(f"/v1/models/{model.id}/promote", json=promotion)
+    more = await drive(url, rankings // 2, seed=8)
+    served.shown |= more.shown
+    served.caught_up += more.caught_up
+    return served
 
 
 def _are_those_served(decisions: list[Decision], served: Served) -> None:
@@ -79,14 +134,15 @@ def _are_those_served(decisions: list[Decision], served: Served) -> None:
     assert sequence == list(range(len(decisions)))
 
 
-def _alone(folder: Path, found: list[bytes]) -> dict[str, Any]:
+def _alone(folder: Path, found: list[bytes], models: list[bytes]) -> dict[str, Any]:
     """What a process says that is given the records, in a folder of its own."""
     alone = folder / "alone"
     alone.mkdir()
-    file = alone / "decisions"
-    file.write_bytes(b"".join(struct.pack("<I", len(record)) + record for record in found))
+    for name, kept in (("decisions", found), ("models", models)):
+        sized = [struct.pack("<I", len(record)) + record for record in kept]
+        (alone / name).write_bytes(b"".join(sized))
     done = subprocess.run(
-        [sys.executable, str(ALONE), file.name],
+        [sys.executable, str(ALONE), "decisions", "models"],
         cwd=alone,
         env={**clean_environ(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
