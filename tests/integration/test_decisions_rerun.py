@@ -44,8 +44,8 @@ async def test_decisions_run_again_to_the_same_bits(
     """A server decides among events, new items and sign-ups, by the formula and then by a model
     that is promoted meanwhile, and is stopped.
 
-    A process that has only the records, of models too, runs each again: the same page. The rows that they read,
-    folded again from the log at their offsets, give the same vectors.
+    A process that has only the records, of models too, runs each again: the same page. The rows
+    that they read, folded again from the log at their offsets, give the same vectors.
     """
     decided: AbstractAsyncContextManager[tuple[EventLog, Served]]
     if mode == "kafka":
