@@ -114,6 +114,8 @@ async def serve(
             await patiently(readiness, lambda: membership.claim(settings.session_timeout_seconds))
             await folding.start()
 
+        garbage = asyncio.create_task(look_often(), name="garbage")
+        stack.callback(garbage.cancel)
         try:
             if not await done_before(stop, start()):
                 return
@@ -121,8 +123,6 @@ async def serve(
             raise
         except Exception as error:
             raise failure("start", error) from error
-        garbage = asyncio.create_task(look_often(), name="garbage")
-        stack.callback(garbage.cancel)
         readiness.set_ready()
         ready()
         _logger.info(

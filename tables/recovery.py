@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 POLL_SECONDS = 10.0
 
-_POLL_RECORDS = 20_000
+_POLL_RECORDS = 32_768
 
 
 class RecoveryStalled(Exception):
@@ -36,17 +36,20 @@ class _Source(NamedTuple):
     table: Table
     start: int
     end: int
+    has_rows: bool
 
 
 class Newest(NamedTuple):
     """What some records of a changelog mean for the store.
 
     ``rows`` are those the store must take over. ``stale`` are the last records of keys of which a
-    newer row is known, by key: they must not be the last for good.
+    newer row is known, by key: they must not be the last for good. ``highest`` is the highest
+    offset of any row among the records and before them, where that was known.
     """
 
     rows: dict[bytes, bytes | None]
     stale: dict[bytes, Record]
+    highest: int | None
 
 
 async def recover(
@@ -104,6 +107,11 @@ async def _apply(
         return 0, {}
     stale: dict[TopicPartition, dict[bytes, Record]] = {}
     first_stale: dict[TopicPartition, int] = {}
+    # Of what was empty: the highest offset of its rows, and what the store is to have read by now.
+    highest: dict[TopicPartition, int | None] = {
+        tp: None if source.has_rows else -1 for tp, source in sources.items()
+    }
+    written: dict[TopicPartition, int | None] = dict.fromkeys(sources)
     reader = log.reader({tp: source.start for tp, source in sources.items()})
     done, read = 0, 0
     try:
@@ -115,7 +123,11 @@ async def _apply(
             for tp, records in polled.items():
                 read += len(records)
                 table = sources[tp].table.name
-                newest = newest_rows(store, table, tp.partition, records)
+                persisted = store.persisted_offset(table, tp.partition)
+                if persisted != written[tp]:
+                    highest[tp] = None  # a batch that was under way has been written meanwhile
+                newest = newest_rows(store, table, tp.partition, records, highest[tp])
+                highest[tp] = newest.highest
                 known = stale.setdefault(tp, {})
                 for key in newest.rows:
                     known.pop(key, None)
@@ -123,8 +135,8 @@ async def _apply(
                 for record in newest.stale.values():
                     first_stale.setdefault(tp, record.offset)
                 read_to = min(first_stale.get(tp, reader.position(tp)), reader.position(tp)) - 1
-                # Batches that were under way may have been written meanwhile.
-                offset = max(read_to, store.persisted_offset(table, tp.partition) or 0)
+                # Nor back from where such a batch has brought it.
+                offset = written[tp] = max(read_to, persisted or 0)
                 writes.append(
                     PartitionWrite(table, tp.partition, list(newest.rows.items()), offset)
                 )
@@ -143,11 +155,18 @@ async def _apply(
     return read, {tp: records for tp, records in stale.items() if records}
 
 
-def newest_rows(store: TableStore, table: str, partition: int, records: Iterable[Record]) -> Newest:
+def newest_rows(
+    store: TableStore,
+    table: str,
+    partition: int,
+    records: Iterable[Record],
+    highest: int | None = None,
+) -> Newest:
     """What ``records`` of the partition's changelog, in order, mean for the store.
 
     A row with a lower offset than one before it is a stale owner's. A record without a key is no
-    row; one without a value removes the row.
+    row; one without a value removes the row. No row in the store has an offset over ``highest``,
+    if that is known: so what comes later need not be looked for there, which is nearly all.
     """
     newest: dict[bytes, bytes | None] = {}
     stale: dict[bytes, Record] = {}
@@ -162,15 +181,21 @@ def newest_rows(store: TableStore, table: str, partition: int, records: Iterable
             stale.pop(key, None)
             continue
         offset = ROW_HEAD.decode(row).offset
-        if key not in offsets:
-            held = store.get(table, partition, key)
-            offsets[key] = -1 if held is None else ROW_HEAD.decode(held).offset
-        if offset >= offsets[key]:
+        known = offsets.get(key)
+        if known is None:
+            if highest is not None and offset >= highest:
+                known = -1
+            else:
+                held = store.get(table, partition, key)
+                known = offsets[key] = -1 if held is None else ROW_HEAD.decode(held).offset
+        if offset >= known:
             newest[key], offsets[key] = row, offset
             stale.pop(key, None)
         else:
             stale[key] = record
-    return Newest(newest, stale)
+    if highest is not None:
+        highest = max(highest, max(offsets.values(), default=-1))
+    return Newest(newest, stale, highest)
 
 
 async def _sources(
@@ -189,5 +214,5 @@ async def _sources(
             has = None
         start = starts[tp] if has is None else max(starts[tp], has + 1)
         if start < ends[tp]:
-            sources[tp] = _Source(table, start, ends[tp])
+            sources[tp] = _Source(table, start, ends[tp], has is not None)
     return sources

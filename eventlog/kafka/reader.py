@@ -19,6 +19,10 @@ _SLICE_RECORDS = 256
 _CONNECT_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 _FETCH_BYTES_PER_PARTITION = 2 << 20
+# While the broker holds back its answer about partitions that are at their end, aiokafka asks it
+# for nothing else: whoever reads others in bulk waits for it again and again. 50 ms cost an idle
+# process 2 % of a core with 96 partitions.
+_FETCH_WAIT_MS = 50
 
 
 class OffsetBeyondEnd(Exception):
@@ -194,7 +198,7 @@ class KafkaReader:
             client_id=self._client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             fetch_min_bytes=1,
             max_partition_fetch_bytes=_FETCH_BYTES_PER_PARTITION,
             request_timeout_ms=int(_CONNECT_SECONDS * 1000),

@@ -1,6 +1,6 @@
 """From changelog records to rows: in slices, highest offset first, rows before their watermark."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from eventlog.protocol import Record
@@ -33,7 +33,7 @@ class Applier:
     """Brings records into the store and, once ``columnar`` is set, into the columns.
 
     Of two rows with one key the one with the higher row offset stays; of equal ones the later.
-    ``clock`` (seconds) bounds a slice.
+    ``clock`` (seconds) bounds a slice. Of the partitions that are ``new`` the store holds nothing.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Applier:
         stamps: Stamps,
         watermarks: Watermarks,
         clock: Callable[[], float],
+        new: Iterable[TablePartition] = (),
     ) -> None:
         self.newest_event_at = store.newest_event_at()
         self.columnar = False
@@ -50,6 +51,8 @@ class Applier:
         self._stamps = stamps
         self._watermarks = watermarks
         self._clock = clock
+        # No row in the store that came from the partition has an offset over this.
+        self._highest = dict.fromkeys(new, -1)
         self._counted: dict[str, Callable[[str, Any], bool]] = {
             ITEMS.name: columns.apply_item,
             SELLERS.name: columns.apply_seller,
@@ -70,6 +73,7 @@ class Applier:
         rows: dict[tuple[str, bytes], tuple[int, bytes | None]] = {}
         watermarks: dict[TablePartition, Watermark] = {}
         positions: dict[TablePartition, int] = {}
+        highest: dict[TablePartition, int] = {}
         index = start
         while index < len(records):
             at, record = records[index]
@@ -83,10 +87,11 @@ class Applier:
                     if watermark.offset >= self._known(watermarks, at):
                         watermarks[at] = watermark
             else:
-                self._take(rows, at, record.key, record.value)
+                self._take(rows, highest, at, record.key, record.value)
             if self._clock() >= ends:
                 break
         self._store.write(rows, watermarks, positions, self.newest_event_at)
+        self._highest |= highest
         self._watermarks.publish(watermarks)
         return index
 
@@ -100,6 +105,7 @@ class Applier:
     def _take(
         self,
         rows: dict[tuple[str, bytes], tuple[int, bytes | None]],
+        highest: dict[TablePartition, int],
         at: TablePartition,
         key: bytes,
         value: bytes | None,
@@ -113,7 +119,6 @@ class Applier:
             if self._counted[table](key.decode(), ROWS[table].decode(value)):
                 rows[table, key] = at.partition, value
             return
-        held = rows.get((table, key)) or self._store.get(table, key)
         decoded: Any
         if table == VISITORS.name:
             decoded = VISITOR_HEAD.decode(value)
@@ -121,9 +126,14 @@ class Applier:
             decoded = ROWS[table].decode(value)
         else:
             decoded = ROW_HEAD.decode(value)
-        known = None if held is None else held[1]
-        if known is not None and ROW_HEAD.decode(known).offset > decoded.offset:
+        offset, over = decoded.offset, self._highest.get(at)
+        held = rows.get((table, key))
+        if held is None and (over is None or offset < over):
+            held = self._store.get(table, key)
+        if held is not None and held[1] is not None and ROW_HEAD.decode(held[1]).offset > offset:
             return
+        if over is not None:
+            highest[at] = max(highest.get(at, over), offset)
         rows[table, key] = at.partition, value
         if table == VISITORS.name:
             self.newest_event_at = max(self.newest_event_at, decoded.last_at)

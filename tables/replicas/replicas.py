@@ -39,7 +39,7 @@ _CATALOGUE_ROW = Codec(CatalogueRow)
 
 _LIVE_RECORDS = 64
 _LIVE_SLICE_SECONDS = 0.0004
-_BULK_RECORDS = 16_384
+_BULK_RECORDS = 32_768
 _BULK_SLICE_SECONDS = 0.005
 _POLL_SECONDS = 1.0
 _MEASURE_SECONDS = 0.1
@@ -94,7 +94,12 @@ class Replicas:
         reader = self._log.reader(positions)
         self._watermarks = Watermarks(self._store.watermarks())
         self._applier = Applier(
-            self._store, self.columns, self._stamps, self._watermarks, self._clock
+            self._store,
+            self.columns,
+            self._stamps,
+            self._watermarks,
+            self._clock,
+            self._partitions.values() - self._store.positions().keys(),
         )
         self._behind = dict.fromkeys((table.name for table in TABLES), 0)
         self._tasks = [
@@ -241,10 +246,9 @@ class Replicas:
     async def _apply(
         self, polled: Mapping[TopicPartition, list[Record]], slice_seconds: float
     ) -> None:
-        records = [
-            (self._partitions[tp], record) for tp, batch in polled.items() for record in batch
-        ]
-        records.sort(key=_waited_for, reverse=True)
+        batches = [(self._partitions[tp], batch) for tp, batch in polled.items()]
+        batches.sort(key=_waited_for, reverse=True)
+        records = [(at, record) for at, batch in batches for record in batch]
         applied = 0
         while applied < len(records):
             applied = self._applier.apply(records, applied, slice_seconds)
@@ -273,9 +277,9 @@ class Replicas:
             await asyncio.sleep(_MEASURE_SECONDS)
 
 
-def _waited_for(record: tuple[TablePartition, Record]) -> bool:
+def _waited_for(batch: tuple[TablePartition, list[Record]]) -> bool:
     """Whether tokens stand for rows of its table: few, and not to wait behind the many others."""
-    return record[0].table in (VISITORS.name, CATALOGUE_ROWS.name)
+    return batch[0].table in (VISITORS.name, CATALOGUE_ROWS.name)
 
 
 def _table_partitions(

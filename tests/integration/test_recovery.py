@@ -3,9 +3,12 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from eventlog.protocol import Entry, EventLog, TopicPartition
 from personalization.state.rows import UserRow
 from tables.recovery import recover
+from tables.store import PartitionWrite
 from tables.topics import ROWS, USERS, changelog_topic
 from tests.logs import Home
 from tests.streams import (
@@ -75,6 +78,28 @@ async def test_a_stale_owner_does_not_win(home: Home, tmp_path: Path) -> None:
     assert kept() == UserRow(9, [])
     await write(10, None)
     assert kept() is None
+    store.close()
+    await log.stop()
+
+
+async def test_a_batch_written_during_a_first_recovery_stays(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty store's owner writes a batch between two polls of its recovery: older records of
+    the same key that are read only then do not replace it."""
+    monkeypatch.setattr("tables.recovery._POLL_RECORDS", 1)
+    log = await open_log(home)
+    store = open_store(tmp_path / "tables")
+    tp = TopicPartition(changelog_topic(APP_ID, USERS, PLAN.state_id), 0)
+    rows = [ROWS["users"].encode(UserRow(offset, [])) for offset in range(4)]
+    await log.append({tp: [Entry(b"u1", row, START) for row in rows[:3]]})
+
+    def write(done: int, total: int) -> None:
+        if done == 1:
+            store.write_now([PartitionWrite("users", 0, [(b"u1", rows[3])], 3)])
+
+    await recover(log, store, app_id=APP_ID, progress=write)
+    assert store.get("users", 0, b"u1") == rows[3]
     store.close()
     await log.stop()
 

@@ -1,6 +1,6 @@
 """Applying changelog records: in slices, highest offset first, rows before watermarks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -36,14 +36,14 @@ FOREVER = 3600.0
 class Replica:
     """An applier over a store on disk, with a clock that the test winds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new: Iterable[TablePartition] = ()) -> None:
         self.ticks: Callable[[], float] = lambda: 0.0
         self.store = RowStore(path, b"test")
         self.columns = Columns(PLAN, items=64, groups=64)
         self.watermarks = Watermarks({})
         self.stamps = Stamps(self.catalogue_row, PLAN, kept=2)
         self.applier = Applier(
-            self.store, self.columns, self.stamps, self.watermarks, lambda: self.ticks()
+            self.store, self.columns, self.stamps, self.watermarks, lambda: self.ticks(), new
         )
         self.applier.columnar = True
 
@@ -230,3 +230,36 @@ def test_rows_of_another_deployment_are_dropped(tmp_path: Path) -> None:
     assert store.get("users", b"u") is None
     assert (store.positions(), store.watermarks(), store.newest_event_at()) == ({}, {}, 0)
     store.close()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=40),
+    st.integers(1, 9),
+)
+def test_a_new_partition_needs_no_look_ups_to_keep_the_newest(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, int]], per_slice: int
+) -> None:
+    """Into an empty store come the same rows as into one where each is looked up, stale ones,
+    repeats and later slices included."""
+    path = tmp_path_factory.mktemp("replica")
+    at = TablePartition("users", 0)
+    new, other = Replica(path / "new", new=[at]), Replica(path / "other")
+    newest: dict[int, int] = {}
+    for key, offset in written:
+        newest[key] = max(newest.get(key, -1), offset)
+    records = [
+        (at, Record(number, 0, b"u%d" % key, user(offset)))
+        for number, (key, offset) in enumerate(written)
+    ]
+    try:
+        for replica in (new, other):
+            ticks = count()
+            replica.ticks = lambda ticks=ticks: float(next(ticks))  # type: ignore[misc]
+            start = 0
+            while start < len(records):
+                start = replica.applier.apply(records, start, float(per_slice))
+            for key, offset in newest.items():
+                assert replica.store.get("users", b"u%d" % key) == (0, user(offset))
+    finally:
+        new.store.close()
+        other.store.close()
