@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from agents.hand_over import HandOver
+from agents.slices import Slices
 from api.readiness import Readiness
 from eventlog.kafka import Connection, KafkaLog
 from eventlog.protocol import LogUnavailable, TopicPartition
@@ -17,15 +18,19 @@ from freshet.state import now_ms
 from freshet.worker_faust import make_worker_app, read_offset
 from freshet.worker_http import WorkerMetrics
 from personalization.plan import StatePlan
+from tables.bulk import Bulk
 from tables.owned_store import OwnedStore
 from tables.recovery import RecoveryStalled, TablePartition, recover
+from tables.rows import StoredRows
 from tables.topics import TABLES
+from tables.turns import Turns
 from tables.windows import Windows
 from tables.writer import BatchWriter, FoldedBatch
 
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
+_SLICE_SECONDS = 0.02
 
 _TOPICS = sorted({table.source for table in TABLES})
 
@@ -168,6 +173,7 @@ class Folding:
                     of=parts,
                     progress=lambda done, total: self._progress("changelogs", done, total),
                 )
+                records += await self._refold(parts)
                 break
             except (LogUnavailable, RecoveryStalled) as error:
                 self._readiness.waiting = f"recovery waits for the log: {error}"
@@ -182,6 +188,34 @@ class Folding:
             recovered=records,
             seconds=round(time.monotonic() - began, 3),
         )
+
+    async def _refold(self, parts: Collection[TablePartition]) -> int:
+        """Fold in bulk where a table has nothing of its topic: its changelog is new, or was lost.
+
+        How many records that were.
+        """
+        sources = {part: TopicPartition(part.table.source, part.partition) for part in parts}
+        starts = await self._log.start_offsets(sources.values())
+        ends = await self._log.end_offsets(sources.values())
+        if not any(
+            starts[tp] < ends[tp]
+            and self._store.watermark(part.table.name, tp.partition).offset < 0
+            for part, tp in sources.items()
+        ):
+            return 0
+        slices = Slices(Turns(), _SLICE_SECONDS)
+        bulk = Bulk(
+            self._log,
+            self._store,
+            self._plan,
+            app_id=self._settings.app_id,
+            windows=self._windows,
+            clock=now_ms,
+            of=sorted({part.partition for part in parts}),
+            rows=StoredRows(self._store),
+            pause=slices.pause,
+        )
+        return await bulk.catch_up(lambda done, total: self._progress("entity topics", done, total))
 
     async def _measure(self) -> None:
         sources = [TopicPartition(topic, p) for topic in _TOPICS for p in self.partitions]

@@ -2,10 +2,11 @@
 
 The folds, the write order and so the bytes are those of the live agents; only the batches are
 larger and rows stay decoded between them. It serves start-up, ``freshet rebuild`` and imports
-into a log that no server has open. Killed at any point, it goes on from where it was.
+into a log that no server has open, and workers that are assigned what has no tables yet. Killed
+at any point, it goes on from where it was.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,9 +18,9 @@ from personalization.events import CatalogueRecord, SignalBatch, StampedEvent
 from personalization.folding import STATS_TABLES
 from personalization.plan import StatePlan
 from personalization.state.keys import catalogue_key
-from tables.batch_fold import fold_catalogue, fold_events, fold_signals, no_pause
+from tables.batch_fold import Pause, fold_catalogue, fold_events, fold_signals, no_pause
 from tables.recovery import POLL_SECONDS, Progress, RecoveryStalled
-from tables.rows import CachedRows
+from tables.rows import CachedRows, Rows
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -70,9 +71,11 @@ class _Unread(NamedTuple):
 
 
 class Bulk:
-    """Folds in bulk into ``store``, which nobody else may write meanwhile.
+    """Folds in bulk into the partitions ``of`` (all) of ``store``.
 
-    ``windows`` may be handed on to the live agents afterwards. ``clock`` gives ms.
+    Nobody else may write to them meanwhile, unless ``rows`` and ``store`` see to that.
+    ``windows`` may be handed on to the live agents afterwards. ``clock`` gives ms. ``pause`` is
+    awaited after every record, and every row.
     """
 
     def __init__(
@@ -84,13 +87,18 @@ class Bulk:
         app_id: str,
         windows: Windows,
         clock: Callable[[], int],
+        of: Collection[int] | None = None,
+        rows: Rows | None = None,
+        pause: Pause = no_pause,
     ) -> None:
         self._log = log
         self._store = store
         self._plan = plan
         self._windows = windows
         self._clock = clock
-        self._rows = CachedRows(store, _CACHED_ROWS)
+        self._of = range(store.partitions) if of is None else of
+        self._rows = rows or CachedRows(store, _CACHED_ROWS)
+        self._pause = pause
         self._writer = BatchWriter(log, store, app_id=app_id, clock=clock)
 
     async def append(
@@ -152,16 +160,16 @@ class Bulk:
             store=self._store,
             rows=self._rows,
             windows=self._windows,
-            pause=no_pause,
+            pause=self._pause,
         )
 
     async def _signals(self, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
         return await fold_signals(
-            records, plan=self._plan, store=self._store, rows=self._rows, pause=no_pause
+            records, plan=self._plan, store=self._store, rows=self._rows, pause=self._pause
         )
 
     async def _catalogue(self, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
-        return await fold_catalogue(records, store=self._store, rows=self._rows, pause=no_pause)
+        return await fold_catalogue(records, store=self._store, rows=self._rows, pause=self._pause)
 
     async def _fold(
         self, unread: _Unread, fold: _Fold, done_before: int, total: int, report: Progress
@@ -189,7 +197,7 @@ class Bulk:
         return {
             TopicPartition(topic, partition): 1
             + min(self._store.watermark(table, partition).offset for table in _TABLES[topic])
-            for partition in range(self._store.partitions)
+            for partition in self._of
         }
 
     async def _unread(self, topic: str) -> _Unread:

@@ -10,6 +10,7 @@ async with Deployment(folder, broker, prefix) as deployment:
 
 import asyncio
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,8 +150,9 @@ class Deployment:
             **{f"FRESHET_{name.upper()}": value for name, value in settings.items()},
         }
         servers = tuple(broker.bootstrap_servers.split(","))
+        self.connection = Connection(bootstrap_servers=servers)
         self.log = KafkaLog(
-            Connection(bootstrap_servers=servers),
+            self.connection,
             client_id="test",
             prefix=prefix,
             options=TopicOptions(
@@ -200,6 +202,20 @@ class Deployment:
         made = Process(process.command, process.data, process.environ, process.start)
         self.processes.append(made)
         return made
+
+    def freshet(self, *command: str) -> str:
+        """Run another command of Freshet to its end; what it printed."""
+        done = subprocess.run(
+            [*FRESHET, *command],
+            cwd=self.folder,
+            env={**clean_environ(), **self._environ},
+            capture_output=True,
+            text=True,
+            timeout=SOON,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def _start(self, command: str, data: Path, start: Sequence[str], **settings: str) -> Process:
         environ = {
@@ -252,6 +268,7 @@ class Deployment:
         tables."""
         clean = await one_pass(self.log, PLAN)
         newest, last = await self._changelogs()
+        shutil.rmtree(self.folder / "recovered", ignore_errors=True)
         store = TableStore(
             self.folder / "recovered", state_id=PLAN.state_id, partitions=self.partitions
         )

@@ -96,7 +96,7 @@ async def _on_kafka(
         api, *workers = deployment.api("api"), deployment.worker("one"), deployment.worker("two")
         for process in (api, *workers):
             await asyncio.to_thread(process.ready)
-        served = await drive(api.url, rankings, seed=7)
+        served = await _drive(api.url, rankings)
         await deployment.stop()
         yield deployment.log, served
 
