@@ -20,12 +20,14 @@ class Feed:
     """A file of events, to be read several times. ``size`` is about how many lines it has.
 
     Lines of one visitor or session that have the same time (as retail invoices have) come in an
-    order drawn with ``seed``. Several conversations of Polis come merged by time, each a part.
+    order drawn with ``seed``. ``answered`` says that an exposure is logged when it is answered.
+    Several conversations of Polis come merged by time, each a part.
     Raises ``SourceError`` for a file that cannot be read.
     """
 
     def __init__(self, kind: str, path: Path, seed: int) -> None:
         self.path = path
+        self.answered = kind == "polis"
         self._seed = seed
         self._sources: dict[str, Iterable[Read]]
         if kind == "polis":

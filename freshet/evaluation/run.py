@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from freshet.evaluation.arms import Chance, protocol_with_arms
 from freshet.evaluation.feed import Feed
 from freshet.evaluation.spill import Spill
 from freshet.evaluation.survey import (
@@ -17,18 +18,11 @@ from freshet.evaluation.survey import (
     split_of,
     survey,
 )
-from personalization.evaluation.arm import Arm
 from personalization.evaluation.cost import Cost
-from personalization.evaluation.history import History
 from personalization.evaluation.learning import fit
-from personalization.evaluation.neighbours import Neighbours
-from personalization.evaluation.next_item import NextItem
-from personalization.evaluation.pipeline import Frozen, Nightly, Realtime
-from personalization.evaluation.popular import Frequent, Popularity, Recent
-from personalization.evaluation.prequential import Prequential, Schedule
-from personalization.evaluation.protocol import EvaluationProtocol
+from personalization.evaluation.pipeline import Frozen, Realtime
+from personalization.evaluation.prequential import Prequential
 from personalization.evaluation.results import Cell
-from personalization.evaluation.stage import Stage
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from personalization.replaying.world import World
@@ -74,11 +68,8 @@ def evaluate(
     found = survey(feed, lambda done: report("looking", done, max(feed.size, done)))
     positives = positives_of(spec, found)
     name = request.protocol or protocol_of(found)
-    predicted = positives
-    split = split_of(request.test, found, predicted)
-    schedule = schedule_of(split, found, predicted)
-    if not request.learn:
-        schedule = Schedule(schedule.share, refit=0)
+    split = split_of(request.test, found, name, positives)
+    schedule = schedule_of(split, found, name, positives, learn=request.learn)
     with ExitStack() as stack:
         live, lagging, mine = (stack.enter_context(Spill()) for _ in range(3))
         world, cost = World(spec, live), Cost()
@@ -86,23 +77,16 @@ def evaluate(
         formula = Formula(spec.columns, spec.feature_set_id)
         frozen = Frozen(world, World(spec, lagging), wanted, formula)
         realtime = Realtime(world, wanted, formula)
-        recent, knn = Recent(), Neighbours()
-        arms: list[Arm] = [
-            Popularity(),
-            recent,
-            Frequent(recent),
-            knn,
-            Nightly(frozen, live=False),
-            Nightly(frozen, live=True),
+        protocol = protocol_with_arms(
+            name,
+            world,
+            frozen,
             realtime,
-        ]
-        stage = Stage(world, arms, realtime, knn, History(mine))
-        protocol: EvaluationProtocol = NextItem(
-            stage,
+            found,
             positives,
-            seed=request.seed,
-            accounts=found.accounts,
-            resamples=request.resamples,
+            mine,
+            Chance(request.seed, request.resamples),
+            answered=feed.answered,
         )
         learn = partial(
             fit,
@@ -117,7 +101,7 @@ def evaluate(
             protocol,
             split,
             schedule,
-            learn if request.learn else lambda _: formula,
+            learn,
             cost,
             seed=request.seed,
         )

@@ -15,8 +15,11 @@ from personalization.wire import KINDS
 
 ProtocolName = Literal["next_item", "basket", "list", "pointwise"]
 EXAMPLES = 15_000
+EXPOSURES = 300_000
 _LONG = 90 * DAY
-_REFITS = 20
+_SEASONS = 180 * DAY
+_REFITS = 12
+_FEWEST = 200
 
 
 class EvaluationError(ValueError):
@@ -81,9 +84,12 @@ def protocol_of(found: Survey) -> ProtocolName:
     return "list" if 2 * found.several > found.count("impression") else "pointwise"
 
 
-def split_of(test: str | None, found: Survey, predicted: Sequence[str]) -> Split:
+def split_of(
+    test: str | None, found: Survey, name: ProtocolName, positives: Sequence[str]
+) -> Split:
     """What ``test`` means: the last ``30d``, the last share ``0.5`` of the predicted events of
-    each part, or ``FROM..TO`` (days, the last one included). Raises ``EvaluationError``."""
+    each part (of the time, where sessions are predicted), or ``FROM..TO`` (days, the last one
+    included). Raises ``EvaluationError``."""
     if test is None:
         test = "30d" if found.last - found.first >= _LONG else "0.5"
     try:
@@ -99,25 +105,41 @@ def split_of(test: str | None, found: Survey, predicted: Sequence[str]) -> Split
         ) from error
     if not 0.0 < share < 1.0:
         raise EvaluationError(f"--test {test!r}: a share is between 0 and 1")
+    if name == "basket":
+        return Split(round(found.last - share * (found.last - found.first)), found.last + 1)
     before: Counter[str] = Counter()
     for (kind, part), n in found.types.items():
-        if kind in predicted:
+        if kind in predicted_by(name, positives):
             before[part] += n
     return Split(0, 1 << 62, {part: round(n * (1.0 - share)) for part, n in before.items()})
 
 
-def schedule_of(split: Split, found: Survey, predicted: Sequence[str]) -> Schedule:
+def predicted_by(name: ProtocolName, positives: Sequence[str]) -> Sequence[str]:
+    """The types of the events that a protocol predicts."""
+    return positives if name in ("next_item", "basket") else ("impression",)
+
+
+def schedule_of(
+    split: Split, found: Survey, name: ProtocolName, positives: Sequence[str], *, learn: bool
+) -> Schedule:
     """When to learn, and from how many: about 15,000 lists of the 90 days before the test."""
-    by_count = split.start == 0
+    if not learn:
+        return Schedule(0.0)
+    if name == "basket":
+        return Schedule(1.0, window=_SEASONS)
     window = Schedule(0.0).window
+    by_count = split.start == 0
     total = sum(
         n
         for (kind, day), n in found.days.items()
-        if kind in predicted and (by_count or split.start - window <= day * DAY < split.start)
+        if kind in predicted_by(name, positives)
+        and (by_count or split.start - window <= day * DAY < split.start)
     )
-    share = min(1.0, EXAMPLES / max(total, 1))
+    wanted = EXPOSURES if name == "pointwise" else EXAMPLES
+    share = min(1.0, wanted / max(total, 1))
     if by_count:
-        return Schedule(1.0, window=1 << 60, refit=0, refit_events=max(total // _REFITS, 200))
+        several = max(total // _REFITS, _FEWEST)
+        return Schedule(share, window=1 << 60, refit=0, refit_events=several, tuning=1 << 60)
     return Schedule(share)
 
 

@@ -90,6 +90,16 @@ class Means:
         """How much greater a column's mean is than another's, paired."""
         return self._interval(cohort, {column: 1.0, other: -1.0})
 
+    def ratio(self, cohort: int, column: int, other: int) -> Interval:
+        """A column's mean divided by another's, which is above 0."""
+        self._take()
+        totals, sums = self._totals[cohort], self._sums[cohort]
+        there = sums[:, other] > 0.0
+        draws = sums[there, column] / sums[there, other]
+        value = totals[column] / totals[other]
+        low, high = np.quantile(draws, _LEVEL) if there.any() else (value, value)
+        return (float(value), float(low), float(high))
+
     def _interval(self, cohort: int, columns: dict[int, float]) -> Interval:
         self._take()
         value, draws = 0.0, np.zeros(self._resamples)

@@ -12,6 +12,7 @@ COHORTS = (
     "all",
     "zero_prior_events",
     "first_time_visitors",
+    "exposures_1_5",
     "prior_events_1_5",
     "prior_events_6_plus",
     "logged_out",
@@ -31,6 +32,7 @@ WORDS = {
     "all": "everything",
     "zero_prior_events": "visitors of whom nothing was known: context only",
     "first_time_visitors": "visitors on their first visit, from its second event on",
+    "exposures_1_5": "the first five times a visitor was shown something",
     "prior_events_1_5": "visitors with 1 to 5 events before",
     "prior_events_6_plus": "visitors with 6 events or more before",
     "logged_out": "visitors who were not logged in",
@@ -58,11 +60,13 @@ class Target:
     items: int
 
 
-def of_query(query: Query, logged_out: bool) -> int:
-    """The cohorts (bits) of who asks."""
+def of_query(query: Query, logged_out: bool, exposures: int | None = None) -> int:
+    """The cohorts (bits) of who asks, who was shown something ``exposures`` times before."""
     prior = 0 if query.row is None else sum(query.row.counts)
     nth = len(query.session) + 1
     bits = BIT["all"]
+    if exposures is not None and exposures < 5:
+        bits |= BIT["exposures_1_5"]
     if prior == 0:
         bits |= BIT["zero_prior_events"]
     else:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from personalization.features.view import F32, F64, I32, I64, Bool
+from personalization.features.view import F32, I32, I64, Bool
+from personalization.ranking.scorer import Scorer
+from personalization.ranking.tree_arrays import TreesBuilder
+from personalization.ranking.tree_text import read_tree, split_model
+from personalization.ranking.trees import TreeScorer
 
 SEED = 7
 HELD_OUT = 0.15
@@ -67,7 +71,7 @@ def some_of(labels: F32, allowed: Bool, negatives: int, random: np.random.Genera
 
 def fit(
     examples: Examples, feature_set: str, columns: Sequence[str], objective: str = "lambdarank"
-) -> "Boosted":
+) -> Scorer:
     """A LightGBM model; early stopping on the newest lists."""
     lists = len(examples.groups)
     split = lists - max(1, int(lists * HELD_OUT))
@@ -110,24 +114,13 @@ def fit(
         valid_sets=[valid],
         callbacks=[lightgbm.early_stopping(30, verbose=False)],
     )
-    return Boosted(model, feature_set)
+    return _scorer(model, feature_set, columns)
 
 
-class Boosted:
-    """A LightGBM model as a scorer."""
-
-    name = "model"
-
-    def __init__(self, model: lightgbm.Booster, feature_set: str) -> None:
-        self.feature_set = feature_set
-        self.model = model
-
-    def score(self, matrix: F32) -> F64:
-        """Raw scores, float64[n]."""
-        if not len(matrix):
-            return np.empty(0)
-        return np.asarray(self.model.predict(matrix, raw_score=True, num_threads=1), np.float64)
-
-    def reasons(self, matrix: F32, rows: Sequence[int], most: int) -> list[list[str]]:
-        """None: evaluation shows no reasons."""
-        return [[] for _ in rows]
+def _scorer(model: lightgbm.Booster, feature_set: str, columns: Sequence[str]) -> Scorer:
+    """The model as a server scores with it."""
+    parts = split_model(model.model_to_string())
+    builder = TreesBuilder()
+    for tree in parts.trees:
+        builder.add(read_tree(tree, len(parts.columns)))
+    return TreeScorer("model", feature_set, columns, builder.build())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from personalization.decay import kernel
-from personalization.features.view import F64, I8, I64
+from personalization.features.view import F64, I8, I64, Bool
 
 TOP = 10
 
@@ -33,7 +33,7 @@ def basket_metrics(shown: list[int], basket: set[int]) -> tuple[float, float]:
 
 
 @kernel("int64(float64[:], int64[:], boolean[:], int64)")
-def rank_of(scores: F64, slots: I64, blocked: np.typing.NDArray[np.bool_], target: int) -> int:
+def rank_of(scores: F64, slots: I64, blocked: Bool, target: int) -> int:
     """The place of ``target`` among ``slots`` [n] by ``scores`` [n], from 1; 0 if it is not there.
 
     Slots that are ``blocked`` [slots] do not count; of equal scores the lower slot comes first;
@@ -79,3 +79,17 @@ def weighted_auc(order: I64, scores: F64, labels: I8, weights: F64) -> float:
     if positives == 0.0 or negatives == 0.0:
         return np.nan
     return area / (positives * negatives)
+
+
+def list_metrics(scores: F64, chosen: Bool) -> tuple[float, float]:
+    """Reciprocal rank of the first item ``chosen`` [n], and NDCG over the whole list.
+
+    Items with equal scores stand in the order in which they were given.
+
+    >>> list_metrics(np.array([0.1, 0.9, 0.5]), np.array([False, False, True]))
+    (0.5, 0.6309297535714575)
+    """
+    gains = chosen[np.argsort(-scores, kind="stable")]
+    discounts = 1.0 / np.log2(np.arange(2, len(scores) + 2))
+    best = discounts[: int(chosen.sum())].sum()
+    return (1.0 / (1.0 + int(np.argmax(gains))), float((gains * discounts).sum() / best))

@@ -6,7 +6,7 @@ import numpy as np
 
 from personalization.columns.growth import grown
 from personalization.decay import kernel
-from personalization.evaluation.arm import Ranking
+from personalization.evaluation.arm import Ranking, RankingArm
 from personalization.evaluation.history import OpenSession
 from personalization.evaluation.query import Asker, Query
 from personalization.features.view import F64, I64
@@ -29,18 +29,16 @@ class Variant:
 
 
 VARIANTS = (
-    Variant(0, 1.0, 0.3),
-    Variant(0, 0.95, 0.3),
     Variant(0, 0.95, 0.1),
-    Variant(0, 0.8, 0.1),
+    Variant(0, 0.8, 0.3),
+    Variant(25, 1.0, 0.3),
+    Variant(50, 1.0, 0.3),
     Variant(100, 0.95, 0.3),
-    Variant(100, 0.8, 0.1),
     Variant(400, 0.95, 0.3),
-    Variant(400, 0.95, 0.1),
 )
 
 
-class Neighbours:
+class Neighbours(RankingArm):
     """The last sessions, and for every item those it was in: bounded, whatever the stream.
 
     Sessions like the visitor's (VS-kNN: Ludewig & Jannach, UMUAI 2018) and items in the same

@@ -50,7 +50,7 @@ class NextItem:
         self._accounts = accounts
         self._random = np.random.default_rng([seed, 1])
 
-    def predicts(self, line: Line) -> bool:
+    def predicts(self, asker: Asker, line: Line) -> bool:
         """A positive event."""
         return line.type in self._positives
 
@@ -72,6 +72,8 @@ class NextItem:
         """The arms learn of what was positive."""
         if line.type in self._positives:
             self._stage.learn(asker, items_of(line))
+        else:
+            self._stage.sessions.touch(asker)
 
     def settle(self) -> None:
         """The best variant stays."""

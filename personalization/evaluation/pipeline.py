@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from personalization.evaluation.arm import Ranking
+from personalization.evaluation.arm import Listed, Ranking
 from personalization.evaluation.history import OpenSession
 from personalization.evaluation.query import Asker, Query
 from personalization.events import CatalogueRecord, StampedEvent
@@ -36,6 +36,7 @@ class Realtime:
     def __init__(self, world: World, wanted: Wanted, scorer: Scorer) -> None:
         self.scorer = scorer
         self.pairs = 0
+        self._last: tuple[Query, Listed, F32] | None = None
         self._world = world
         self._wanted = wanted
 
@@ -51,6 +52,18 @@ class Realtime:
         """By score; what no source found is not there."""
         considered = self.consider(query)
         return Ranking(considered.slots, self.scorer.score(considered.matrix))
+
+    def matrix(self, query: Query, listed: Listed) -> F32:
+        """The features of ``listed``, before they are scored."""
+        if self._last is None or self._last[0] is not query or self._last[1] is not listed:
+            matrix = self._world.matrix(query.row, listed.ids, query.asker.moment)
+            self._last = (query, listed, matrix)
+        self.pairs = len(listed.ids)
+        return self._last[2]
+
+    def score(self, query: Query, listed: Listed, size: int) -> F64:
+        """As a server that is given its candidates."""
+        return self.scorer.score(self.matrix(query, listed))
 
     def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
         """The world learns by itself."""
@@ -68,6 +81,10 @@ class Nightly:
     def rank(self, query: Query, size: int) -> Ranking:
         """The visitor's list of this day."""
         return self._frozen.ranking(query.asker, self._live)
+
+    def score(self, query: Query, listed: Listed, size: int) -> F64:
+        """From the state at midnight."""
+        return self._frozen.scores(query.asker, listed, self._live)
 
     def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
         """Nothing before midnight."""
@@ -90,6 +107,7 @@ class Frozen:
         self._known = 0
         self._lists: dict[str, Ranking] = {}
         self._new: dict[str, Ranking] = {}
+        self._last: tuple[Asker, Listed, F64] | None = None
 
     def fold(self, record: StampedEvent | CatalogueRecord) -> None:
         """Take ``record`` in: an event at the next midnight."""
@@ -134,6 +152,17 @@ class Frozen:
         return Ranking(
             np.concatenate([listed.slots, new.slots]), np.concatenate([listed.scores, new.scores])
         )
+
+    def scores(self, asker: Asker, listed: Listed, live: bool) -> F64:
+        """The scores of ``listed``; of what came since midnight only if ``live``."""
+        self.advance(asker.at)
+        if self._last is None or self._last[0] is not asker or self._last[1] is not listed:
+            self._last = (asker, listed, self._scored(asker, Found(listed.ids, [])).scores)
+        found = self._last[2]
+        if not live:
+            found = found.copy()
+            found[self._world.columns.slots(listed.ids) >= self._known] = -np.inf
+        return found
 
     def _make(self, asker: Asker) -> Ranking:
         world, midnight = self._world, self._day * DAY

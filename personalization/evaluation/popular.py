@@ -6,7 +6,7 @@ import numpy as np
 
 from personalization.columns.growth import grown
 from personalization.decay import decay_factor
-from personalization.evaluation.arm import Ranking
+from personalization.evaluation.arm import Ranking, RankingArm
 from personalization.evaluation.history import OpenSession
 from personalization.evaluation.query import Asker, Query
 from personalization.features.view import F64, I64
@@ -16,7 +16,7 @@ _HOUR = 3_600_000
 _LARGEST = 1e100
 
 
-class Popularity:
+class Popularity(RankingArm):
     """How many positive events an item had in the last ``days`` days, to the hour."""
 
     name = "popularity"
@@ -48,7 +48,7 @@ class Popularity:
                 self._counts[slot] -= count
 
 
-class Recent:
+class Recent(RankingArm):
     """Popularity that decays: every positive event counts by its age, at ``half_life`` ms."""
 
     name = "recent"
@@ -79,7 +79,7 @@ class Recent:
         self._weights[slot] += self._unit
 
 
-class Frequent:
+class Frequent(RankingArm):
     """The visitor's own most frequent items, the latest of equals first; then what is recent."""
 
     name = "frequent"

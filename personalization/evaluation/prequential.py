@@ -80,11 +80,11 @@ class Prequential:
             if line.type in KINDS or line.type == "delete":
                 continue
             try:
-                asker = asker_of(line)
+                asker = asker_of(line, turn.part)
             except ValueError:
                 self.rejected += 1
                 continue
-            if self._protocol.predicts(line):
+            if self._protocol.predicts(asker, line):
                 phase = self._split.phase(asker.at, turn.part)
                 if phase == "after":
                     self._protocol.finish()

@@ -1,12 +1,11 @@
 """What a protocol is: which events it predicts, and what it makes of what happens next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from personalization.evaluation.arm import Arm
 from personalization.evaluation.learning import Collected
 from personalization.evaluation.query import Asker
-from personalization.evaluation.results import Results
+from personalization.evaluation.results import Cell
 from personalization.wire import Line
 
 
@@ -18,17 +17,25 @@ class Purpose(NamedTuple):
     tune: bool = False
 
 
+class AnyResults(Protocol):
+    """Results of whatever kind."""
+
+    @property
+    def tested(self) -> int:
+        """How many there are."""
+        ...
+
+    def cells(self) -> Iterable[Cell]:
+        """Everything there is, arm by arm."""
+        ...
+
+
 class EvaluationProtocol(Protocol):
     """Predicts before an event, and learns after it."""
 
     @property
     def name(self) -> str:
         """As reports call it."""
-        ...
-
-    @property
-    def arms(self) -> Sequence[Arm]:
-        """What is compared."""
         ...
 
     @property
@@ -42,11 +49,11 @@ class EvaluationProtocol(Protocol):
         ...
 
     @property
-    def results(self) -> Results:
+    def results(self) -> AnyResults:
         """What came of the tests so far."""
         ...
 
-    def predicts(self, line: Line) -> bool:
+    def predicts(self, asker: Asker, line: Line) -> bool:
         """Whether the protocol asks anything before ``line``."""
         ...
 

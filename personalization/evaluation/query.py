@@ -20,6 +20,7 @@ class Asker:
     at: int
     utc_offset: int = 0
     context: Mapping[str, Scalar] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def key(self) -> str:
@@ -48,8 +49,9 @@ class Query:
     session: I64
 
 
-def asker_of(line: Line) -> Asker:
-    """Who and when ``line`` tells of; its type, items, value and outcome are left out.
+def asker_of(line: Line, part: str = "") -> Asker:
+    """Who and when ``line``, in ``part`` of the stream, tells of: its type, items, value and
+    outcome are left out.
 
     Raises ``ValueError`` without a time, which a replay must know.
     """
@@ -59,4 +61,4 @@ def asker_of(line: Line) -> Asker:
     offset = context.get("utc_offset", 0)
     minutes = int(offset) if isinstance(offset, int | float) else 0
     now = parse_at(line.at, 1 << 60)
-    return Asker(line.visitor, line.user, line.session, now, minutes, context)
+    return Asker(line.visitor, line.user, line.session, now, minutes, context, part)
