@@ -36,11 +36,14 @@ def kernel(*signatures: str) -> Callable[[F], F]:
 def decay_factor(elapsed_ms: float, half_life_ms: float) -> float:
     """What is left of 1 after ``elapsed_ms``: ``2 ** (-elapsed_ms / half_life_ms)``.
 
-    ``elapsed_ms`` must not be negative, ``half_life_ms`` must be above 0. Within 1 ulp of the
-    power of the rounded quotient; 0 from 1,074 half-lives on.
+    ``half_life_ms`` must be above 0, ``elapsed_ms`` not under -1,000 half-lives: below 0 the
+    factor is above 1. Within 1 ulp of the power of the rounded quotient; 0 from 1,074
+    half-lives on.
 
     >>> decay_factor(3_600_000, 3_600_000), decay_factor(0, 1), decay_factor(2_000, 1)
     (0.5, 1.0, 0.0)
+    >>> decay_factor(-2, 1)
+    4.0
 
     2**n * 2**f with n whole and \\|f\\| <= 1/2; 2**f by the Taylor polynomial of degree 13.
     """

@@ -11,6 +11,8 @@ MAX_VISITOR_ROW_BYTES = 32 * 1024
 DAYPARTS = ("night", "morning", "afternoon", "evening")
 GLOBAL = "global"
 
+_ROWS = b"2"  # to be counted up when a fold gives other rows than before
+
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -100,8 +102,8 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def state_id(self) -> str:
-        """Names the tables: 12 hex digits of the plan's hash."""
-        return hashlib.blake2b(msgspec.json.encode(self), digest_size=6).hexdigest()
+        """Names the tables: 12 hex digits of the plan's hash, and of how rows are kept."""
+        return hashlib.blake2b(_ROWS + msgspec.json.encode(self), digest_size=6).hexdigest()
 
     def counter(self, event: str, half_life: int) -> int:
         """The column of ``event`` at ``half_life`` ms. Raises ``KeyError`` or ``ValueError``."""

@@ -11,9 +11,10 @@ from personalization.events import Attribute
 class TopK(msgspec.Struct, array_like=True):
     """The K heaviest keys by decayed weight.
 
-    ``entries`` maps a key to (weight decayed to ``at``, plain count). ``lost`` is the sum of the
-    weights that were evicted, decayed alike: a kept key's true weight exceeds what is kept by at
-    most ``lost``; 0 means exact.
+    ``entries`` maps a key to (weight as of ``at``, plain count): of what came after ``at`` more
+    than it weighs, so that as much is left of it now. ``lost`` is the sum of the weights that were
+    evicted, decayed alike: a kept key's true weight exceeds what is kept by at most ``lost``; 0
+    means exact.
     """
 
     at: int = 0

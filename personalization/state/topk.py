@@ -5,6 +5,10 @@ A map is exact until a key is evicted. From then on, for every key, kept or not,
 the map held for that key, and ``lost`` is the sum of the absolute values of what was set aside,
 decayed alike. If all weights are positive, a kept weight is never too high: ``0 <= true - kept
 <= lost``. Dislikes weigh below 0 and may cancel likes, so "heaviest" means by absolute value.
+
+All weights are as of one time, ``at``, which is not that of the newest: what comes later weighs
+more. So what does not change need not be touched, until 16 half-lives later all is decayed to a
+new time (forward decay: Cormode et al., ICDE 2009).
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +18,8 @@ from personalization.decay import decay_factor
 from personalization.state.rows import TopK
 
 Entries = dict[str, tuple[float, int]]
+
+_HALF_LIVES = 16
 
 
 def add(topk: TopK, key: str, weight: float, at: int, half_life: int, size: int) -> None:
@@ -26,27 +32,28 @@ def add_all(
 ) -> None:
     """Add ``weight`` of each of ``keys`` at ``at`` ms; ``topk`` changes.
 
-    A late weight counts with what would be left of it at ``topk.at``. Where that makes more than
-    ``size`` keys, the lightest but the newcomer goes (of equal ones the first in the alphabet):
-    what is newest can always grow.
+    A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
+    earlier one with what would be left of it by then. Where that makes more than ``size`` keys,
+    the lightest but the newcomer goes (of equal ones the first in the alphabet): what is newest
+    can always grow.
 
     >>> topk = TopK()
     >>> add_all(topk, ("a", "b"), 1.0, 1_000, 500, 2)
     >>> add(topk, "b", 1.0, 2_000, 500, 2)
     >>> add(topk, "c", 1.0, 2_000, 500, 2)
     >>> topk
-    TopK(at=2000, lost=0.25, entries={'b': (1.25, 2), 'c': (1.0, 1)})
+    TopK(at=1000, lost=1.0, entries={'b': (5.0, 2), 'c': (4.0, 1)})
     """
     entries = topk.entries
-    if at > topk.at:
-        if entries:
-            factor = decay_factor(float(at - topk.at), half_life)
-            entries = {key: (kept * factor, count) for key, (kept, count) in entries.items()}
-            topk.entries = entries
-            topk.lost *= factor
+    elapsed = at - topk.at
+    if elapsed > _HALF_LIVES * half_life or (elapsed > 0 and not entries):
+        factor = decay_factor(float(elapsed), half_life)
+        entries = {key: (kept * factor, count) for key, (kept, count) in entries.items()}
+        topk.entries = entries
+        topk.lost *= factor
         topk.at = at
-    elif at < topk.at:
-        weight *= decay_factor(float(topk.at - at), half_life)
+    elif elapsed:
+        weight *= decay_factor(float(-elapsed), half_life)
     for key in keys:
         entry = entries.get(key)
         if entry is not None:
@@ -75,7 +82,7 @@ def add_plain(weights: dict[str, float], keys: Iterable[str], weight: float, siz
 
 
 def weights_at(topk: TopK, now: int, half_life: int) -> dict[str, float]:
-    """Each kept key's weight, decayed to ``now`` ms (unchanged if the map is newer).
+    """Each kept key's weight, decayed to ``now`` ms (unchanged if ``topk.at`` is later).
 
     >>> weights_at(TopK(at=0, entries={"a": (1.0, 3)}), 500, 500)
     {'a': 0.5}

@@ -49,7 +49,7 @@ def test_interest_says_where_visitors_came_from() -> None:
     row = fold_item(row, Signal(2, "i:a", "impression", NOON, previous=("e",)), 2, PLAN)
     assert row.covisited == TopK(NOON, 0.0, {"b": (2.0, 1), "c": (2.0, 1)})
     row = fold_item(row, Signal(3, "i:a", "view", NOON + DAY, previous=("c", "f")), 3, PLAN)
-    assert row.covisited == TopK(NOON + DAY, 1.0, {"c": (3.0, 2), "f": (2.0, 1)})
+    assert row.covisited == TopK(NOON, 2.0, {"c": (6.0, 2), "f": (4.0, 1)})
 
 
 def test_sellers_and_segments_count_all_items_of_an_event() -> None:
@@ -158,13 +158,16 @@ def test_catalogue_records_that_cannot_be_are_refused() -> None:
 
 
 def test_what_is_lost_decays_like_what_is_kept() -> None:
-    """A half-life later half the uncertainty is left."""
+    """What comes a half-life later weighs twice; 17 later all is decayed to then."""
     kept = TopK()
     for key in ("a", "b", "c"):
         topk.add(kept, key, 1.0, 0, 500, 2)
     assert kept == TopK(0, 1.0, {"b": (1.0, 1), "c": (1.0, 1)})
     topk.add(kept, "c", 1.0, 500, 500, 2)
-    assert kept == TopK(500, 0.5, {"b": (0.5, 1), "c": (1.5, 2)})
+    assert kept == TopK(0, 1.0, {"b": (1.0, 1), "c": (3.0, 2)})
+    topk.add(kept, "c", 1.0, 17 * 500, 500, 2)
+    left = 2.0**-17
+    assert kept == TopK(8_500, left, {"b": (left, 1), "c": (1.0 + 3.0 * left, 3)})
 
 
 def test_a_dislike_is_heavy() -> None:
