@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from freshet.evaluation.run import Evaluation
 from personalization.evaluation.bootstrap import Interval
-from personalization.evaluation.cohorts import WORDS
 from personalization.evaluation.results import Cell
 
 REALTIME = "realtime"
@@ -63,7 +63,7 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         f" {evaluation.fits} models fitted",
         highlight=False,
     )
-    table = Table("arm", *metrics, f"realtime is ahead ({metrics[0]})")
+    table = Table("arm", *metrics, f"realtime ahead ({metrics[0]})", box=box.SIMPLE, padding=0)
     for arm in arms_of(evaluation):
         cells = {cell.metric: cell for cell in evaluation.cells if _is(cell, arm, "all")}
         ahead = cells[metrics[0]].ahead
@@ -74,12 +74,14 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         )
     console.print(table)
     metric = metrics[0]
-    table = Table("cohort", "n", *arms_of(evaluation), title=f"{metric} by cohort")
+    table = Table(title=f"{metric} by cohort", box=box.SIMPLE, padding=0)
+    for heading in ("", "n", *arms_of(evaluation)):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for cohort in cohorts_of(evaluation):
         row = {c.arm: c for c in evaluation.cells if c.cohort == cohort and c.metric == metric}
         n = next(iter(row.values())).n
         values = [f"{row[arm].value[0]:.3f}" for arm in arms_of(evaluation)]
-        table.add_row(WORDS[cohort], f"{n:,}", *values)
+        table.add_row(cohort.replace("_", " "), f"{n:,}", *values)
     console.print(table)
     for line in cost_lines(evaluation):
         console.print(line, highlight=False)
