@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 _AT = TopicPartition(MODELS, 0)
 _POLL_SECONDS = 1.0
 _READ_SECONDS = 5.0
-_SLICE_SECONDS = 0.0003
+_SLICE_SECONDS = 0.0005
 
 
 class ModelReplica:

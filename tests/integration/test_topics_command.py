@@ -14,7 +14,7 @@ from tests.processes import run
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 
-TOPICS = 11
+TOPICS = 12
 
 
 def options(cluster: Cluster, prefix: str, partitions: int = 2) -> list[str]:
