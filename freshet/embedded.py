@@ -7,10 +7,9 @@ it is; when stopping it goes first, so that requests that wait for their events 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import faust
 import structlog
@@ -22,7 +21,7 @@ from api.readiness import Readiness
 from api.runner import make_runner
 from api.settings import ApiSettings, check_bind
 from freshet.garbage import look_often
-from freshet.logs import root_cause
+from freshet.running import DRAIN_SECONDS, bounded, failure, follow, listen, until
 from freshet.settings import Settings
 from freshet.state import APP_ID, REPLICAS, URL, CannotOpen, StageProgress, State, now_ms
 from freshet.surfaces import load_surfaces
@@ -33,21 +32,9 @@ from tables.replicas.models import ModelReplica
 from tables.rows import CachedRows
 from tables.turns import Turns
 
-DRAIN_SECONDS = 10.0
-"""How long running requests may take once the process is to stop, and then each part of it."""
-
-_PROGRESS_SECONDS = 0.2
 _ROWS_KEPT = 4096  # of each table, decoded: those that change most often
 
 _logger = structlog.get_logger(__name__)
-
-
-class CannotListen(Exception):
-    """The address cannot be listened on."""
-
-
-class Failed(Exception):
-    """A part that the others need has stopped: the message has the root cause."""
 
 
 class _Stopped(Exception):
@@ -80,7 +67,7 @@ async def serve(
 
     async with AsyncExitStack() as stack:
         state = await State.open(settings)
-        stack.push_async_callback(_bounded, "log and tables", state.close)
+        stack.push_async_callback(bounded, "log and tables", state.close)
         surfaces = load_surfaces(settings.surfaces, state.spec)
         turns = Turns()
         replicas = Replicas(
@@ -89,12 +76,12 @@ async def serve(
         formula = Formula(state.spec.columns, state.spec.feature_set_id)
         models = ModelReplica(state.log, formula, state.spec.columns)
         parts = await stack.enter_async_context(AsyncExitStack())
-        parts.push_async_callback(_bounded, "models", models.stop)
-        parts.push_async_callback(_bounded, "replicas", replicas.stop)
+        parts.push_async_callback(bounded, "models", models.stop)
+        parts.push_async_callback(bounded, "replicas", replicas.stop)
         runner = _api(settings, state, replicas, models, surfaces, readiness)
         stack.push_async_callback(runner.cleanup)
         stack.callback(readiness.set_stopping)
-        url = await _listen(runner, settings.host, settings.port)
+        url = await listen(runner, settings.host, settings.port)
         stack.callback((state.folder / URL).unlink, missing_ok=True)
         _leave(url, state.folder)
         listening(url)
@@ -103,14 +90,14 @@ async def serve(
             agents = _agents(state, turns)
             await state.log.start()
             await agents.start()
-            parts.push_async_callback(_bounded, "agents", agents.stop)
+            parts.push_async_callback(bounded, "agents", agents.stop)
             await replicas.start()
-            await _follow(replicas, recovering)
+            await follow(replicas, recovering)
             await models.start()
         except _Stopped:
             return
         except Exception as error:
-            raise _failure("recovery", error) from error
+            raise failure("recovery", error) from error
         garbage = asyncio.create_task(look_often(), name="garbage")
         stack.callback(garbage.cancel)
         readiness.set_ready()
@@ -128,7 +115,12 @@ async def serve(
             rows=replicas.progress.done,
             seconds=round(time.monotonic() - began, 2),
         )
-        await _until(stop, agents, {"replicas": replicas.failed(), "models": models.failed()})
+        parts_fail = {
+            "agents": _crashed(agents),
+            "replicas": replicas.failed(),
+            "models": models.failed(),
+        }
+        await until(stop, parts_fail)
         _logger.info("stopping")
 
 
@@ -169,17 +161,6 @@ def _agents(state: State, turns: Turns) -> faust.App:
     )
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    address = runner.addresses[0]
-    name = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"http://{name}:{address[1]}"
-
-
 def _leave(url: str, folder: Path) -> None:
     try:
         (folder / URL).write_text(f"{url}\n")
@@ -187,58 +168,7 @@ def _leave(url: str, folder: Path) -> None:
         raise CannotOpen(f"{folder} cannot be used: {error.strerror}") from error
 
 
-async def _follow(replicas: Replicas, recovering: StageProgress) -> None:
-    """Wait until the replicas are ready, and tell how far they are."""
-    ready = asyncio.create_task(replicas.ready())
-    try:
-        while True:
-            await asyncio.wait([ready], timeout=_PROGRESS_SECONDS)
-            recovering("replicas", replicas.progress.done, replicas.progress.total)
-            if ready.done():
-                ready.result()
-                return
-    finally:
-        ready.cancel()
-
-
-async def _until(
-    stop: asyncio.Event, agents: faust.App, others: Mapping[str, Coroutine[Any, Any, None]]
-) -> None:
-    """Return once ``stop`` is set. Raises ``Failed`` where a part stops before.
-
-    ``others`` are waits by the part's name, each of which ends by raising what stopped it.
-    """
-    stopped = asyncio.create_task(stop.wait())
-    crashed = asyncio.create_task(agents.wait_until_stopped())
-    ends: dict[asyncio.Task[Any], str] = {
-        asyncio.create_task(wait): part for part, wait in others.items()
-    }
-    try:
-        done, _ = await asyncio.wait((stopped, crashed, *ends), return_when=asyncio.FIRST_COMPLETED)
-        if stopped in done:
-            return
-        if crashed in done:
-            raise _failure("agents", agents.crash_reason) from agents.crash_reason
-        ended = done.pop()
-        raise _failure(ends[ended], ended.exception()) from ended.exception()
-    finally:
-        for task in (stopped, crashed, *ends):
-            task.cancel()
-
-
-def _failure(part: str, reason: BaseException | None) -> Failed:
-    """Tell the whole reason, once; what to raise has its root in one line."""
-    _logger.error("stopped", part=part, exc_info=reason)
-    root = None if reason is None else root_cause(reason)
-    return Failed(f"{part} stopped: {' '.join(str(root).split())}")
-
-
-async def _bounded(part: str, stop: Callable[[], Awaitable[None]]) -> None:
-    """Stop one part, and go on with the others if it does not in time."""
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            await stop()
-    except TimeoutError:
-        _logger.error("did not stop in time", part=part)
-    except Exception:
-        _logger.exception("failed while stopping", part=part)
+async def _crashed(agents: faust.App) -> None:
+    """Ends when the agents do, by raising why."""
+    await agents.wait_until_stopped()
+    raise agents.crash_reason or RuntimeError("the agents have stopped")

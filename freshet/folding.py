@@ -12,9 +12,8 @@ from agents.slices import Slices
 from api.readiness import Readiness
 from eventlog.kafka import Connection, KafkaLog
 from eventlog.protocol import LogUnavailable, TopicPartition
-from freshet.running import StageProgress
 from freshet.settings import Settings
-from freshet.state import now_ms
+from freshet.state import StageProgress, now_ms
 from freshet.worker_faust import make_worker_app, read_offset
 from freshet.worker_http import WorkerMetrics
 from personalization.plan import StatePlan

@@ -8,15 +8,13 @@ import structlog
 from aiohttp import web
 
 from freshet.logs import root_cause
+from freshet.state import StageProgress
 from tables.replicas import Replicas
 
 DRAIN_SECONDS = 10.0
 """How long running requests may take once the process is to stop, and then each part of it."""
 
 _PROGRESS_SECONDS = 0.2
-
-StageProgress = Callable[[str, int, int], None]
-"""Told (stage, done, total) now and then."""
 
 _logger = structlog.get_logger(__name__)
 

@@ -23,7 +23,6 @@ from freshet.garbage import look_often
 from freshet.membership import IdTaken, Membership, nonce_of
 from freshet.running import (
     DRAIN_SECONDS,
-    StageProgress,
     bounded,
     done_before,
     failure,
@@ -32,7 +31,7 @@ from freshet.running import (
 )
 from freshet.settings import Settings
 from freshet.specs import load_spec
-from freshet.state import CannotOpen, tables_folder
+from freshet.state import CannotOpen, StageProgress, tables_folder
 from freshet.worker_http import WorkerMetrics, make_worker_http
 from personalization.plan import StatePlan
 from tables.owned_store import OwnedStore

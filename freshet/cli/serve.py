@@ -41,7 +41,8 @@ def command(config: Path | None, **flags: object) -> None:
 
     # These take a moment to import: not before the settings are right.
     from api.settings import BindRefused
-    from freshet.embedded import CannotListen, Failed, serve
+    from freshet.embedded import serve
+    from freshet.running import CannotListen, Failed
     from freshet.state import CannotOpen
 
     run_process(serve, settings, *(SettingsError, BindRefused, CannotListen, CannotOpen, Failed))
