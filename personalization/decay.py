@@ -126,12 +126,17 @@ def decay_columns(counters: Floats, at: Ints, now: int, half_lives: Ints) -> Flo
     rows, width = counters.shape
     several = len(half_lives)
     decayed = np.empty_like(counters)
+    factors = np.empty(several)
+    last = -1.0
     for row in range(rows):
         elapsed = float(max(now - at[row], 0))
+        if elapsed != last:  # candidates share sellers and segments
+            last = elapsed
+            for h in range(several):
+                factors[h] = decay_factor(elapsed, float(half_lives[h]))
         for h in range(several):
-            factor = decay_factor(elapsed, float(half_lives[h]))
             for column in range(h, width, several):
-                decayed[row, column] = counters[row, column] * factor
+                decayed[row, column] = counters[row, column] * factors[h]
     return decayed
 
 
