@@ -88,6 +88,7 @@ class TableStore:
         # For every write: none may survive what an earlier one does not.
         self._write_options = without_wal()
         self._db.set_write_options(self._write_options)
+        self._watermarks: dict[tuple[str, int], tuple[bytes, Watermark]] = {}
         try:
             self._check(path, _Header(FORMAT_VERSION, state_id, partitions))
         except StoreMismatch:
@@ -102,7 +103,12 @@ class TableStore:
     def watermark(self, table: str, partition: int) -> Watermark:
         """How far the partition has read its topic; a new one if nothing."""
         stored = self.get(table, partition, WATERMARK_KEY)
-        return Watermark() if stored is None else WATERMARK.decode(stored)
+        if stored is None:
+            return Watermark()
+        known = self._watermarks.get((table, partition))
+        if known is None or known[0] != stored:
+            known = self._watermarks[table, partition] = stored, WATERMARK.decode(stored)
+        return known[1]
 
     def persisted_offset(self, table: str, partition: int) -> int | None:
         """The offset in the changelog of the last record that is in the store."""
