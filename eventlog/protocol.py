@@ -87,8 +87,19 @@ class Reader(Protocol):
         ...
 
 
+RECORD_OVERHEAD = 32
+"""Bytes that a record takes, at most, besides its key and its value."""
+
+
 class EventLog(Protocol):
     """A partitioned, keyed, durable log."""
+
+    @property
+    def whole_bytes(self) -> int:
+        """What is appended to a partition at once, if it has up to so many bytes, is there as a
+        whole or not at all; more may be cut. A record has those of its key and its value, and
+        ``RECORD_OVERHEAD``."""
+        ...
 
     async def start(self) -> None: ...
 

@@ -15,6 +15,7 @@ class DeclaredLog:
     def __init__(self, log: EventLog, declared: Iterable[Topic]) -> None:
         self._log = log
         self._partitions = {topic.name: topic.partitions for topic in declared}
+        self.whole_bytes = log.whole_bytes
         self.start = log.start
         self.stop = log.stop
         self.append = log.append

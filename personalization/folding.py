@@ -131,7 +131,7 @@ class VisitorsFold:
         signals = [
             (target, batch)
             for target in sorted(self._signals)
-            for batch in self._batches(target, self._signals[target])
+            for batch in self._batches(target, self._unsent(target))
         ]
         chain = dict(sorted(self._chain.items()))
         return FoldedVisitors(self._rows, Watermark(self._offset, chain=chain), signals)
@@ -147,6 +147,11 @@ class VisitorsFold:
         self._rows[visitor] = fold_visitor(row, event, offset, self._plan)
         for signal in signals:
             self._signals.setdefault(self._partition_of(signal.key), []).append(signal)
+
+    def _unsent(self, target: int) -> list[Signal]:
+        """A watermark whose rows did not all follow it knows of signals that are folded again."""
+        sent = self._chain.get(target, -1)
+        return [signal for signal in self._signals[target] if signal.offset > sent]
 
     def _batches(self, target: int, signals: list[Signal]) -> list[SignalBatch]:
         """Cut between events only: a target skips signals by the offset of their event."""

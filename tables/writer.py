@@ -3,7 +3,7 @@
 Dead letters, then signals, then the changelogs (rows, and their watermark last), each acknowledged
 by the log; then one write of the store. Committing the source is the caller's, afterwards. A crash
 between any two steps is mended by folding the batch again: what a step has written is skipped by
-its offset.
+its offset. So is one within the changelogs' step, where the log has cut a batch.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
+from eventlog.protocol import RECORD_OVERHEAD, Entry, EventLog, LogUnavailable, TopicPartition
 from personalization.events import SignalBatch
 from personalization.state.rows import Watermark
 from tables.dead_letters import DEAD_LETTER, DeadLetter
@@ -90,7 +90,7 @@ class BatchWriter:
                     changelog_topic(self._app_id, part.table, self._store.state_id), part.partition
                 ),
                 part.table.name,
-                [*part.rows, (WATERMARK_KEY, WATERMARK.encode(part.watermark))],
+                self._rows(part),
             )
             for part in batch.tables
         ]
@@ -101,6 +101,23 @@ class BatchWriter:
         await self._store.write(
             PartitionWrite(table, tp.partition, rows, lasts[tp]) for tp, table, rows in writes
         )
+
+    def _rows(self, part: PartitionRows) -> EncodedRows:
+        """The rows to write, and the watermark as the last of them.
+
+        Rows that come without it, because the rest was cut off, are not folded again: nor are
+        their signals sent again, and nobody would know any more that they were the last ones. So
+        the chain goes first, with the offset that the table has.
+        """
+        rows = [*part.rows, (WATERMARK_KEY, WATERMARK.encode(part.watermark))]
+        size = sum(len(key) + len(row or b"") + RECORD_OVERHEAD for key, row in rows)
+        if size > self._log.whole_bytes and part.watermark.chain:
+            held = self._store.watermark(part.table.name, part.partition)
+            chain = dict(held.chain)
+            for target, last in part.watermark.chain.items():
+                chain[target] = max(last, chain.get(target, -1))
+            rows.insert(0, (WATERMARK_KEY, WATERMARK.encode(Watermark(held.offset, chain=chain))))
+        return rows
 
     def _signals(
         self, signals: Sequence[tuple[int, SignalBatch]], now: int

@@ -7,6 +7,7 @@ the operating system's hands (RocksDB's write-ahead log) before it returns; loss
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,8 @@ class EmbeddedLog:
     ``start`` runs compaction and retention every ``clean_every`` seconds; all else works without
     it. One event loop may use it, or plain code with the methods marked *embedded only*.
     """
+
+    whole_bytes = sys.maxsize
 
     def __init__(
         self,

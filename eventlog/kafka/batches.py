@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from eventlog.protocol import Entry, RecordTooLarge
+from eventlog.protocol import RECORD_OVERHEAD, Entry, RecordTooLarge
 
 # ``max.message.bytes`` is about a whole batch: 61 bytes of header, and at most 32 for the lengths
 # and deltas of its only record.
 BATCH_OVERHEAD = 128
-_RECORD_OVERHEAD = 32
-_BATCH_BYTES = 512 << 10
+
+WHOLE_BYTES = 512 << 10
 
 
 class Batch(NamedTuple):
@@ -22,14 +22,14 @@ class Batch(NamedTuple):
 def split(topic: str, entries: Sequence[Entry], max_message_bytes: int) -> list[Batch]:
     """``entries`` in order, in batches below ``max_message_bytes``. Raises ``RecordTooLarge``."""
     largest = max_message_bytes - BATCH_OVERHEAD
-    aim = min(_BATCH_BYTES, largest)
+    aim = min(WHOLE_BYTES, largest)
     batches: list[Batch] = []
     first = size = 0
     for at, entry in enumerate(entries):
         payload = len(entry.key or b"") + len(entry.value or b"")
         if payload > largest:
             raise RecordTooLarge(f"a record of {payload} bytes is over {topic}'s {largest}")
-        payload += _RECORD_OVERHEAD
+        payload += RECORD_OVERHEAD
         if size + payload > aim and at > first:
             batches.append(Batch(entries[first:at], size))
             first, size = at, 0

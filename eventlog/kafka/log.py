@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from eventlog.kafka.admin import KafkaAdmin
 from eventlog.kafka.appender import Appender, NotAppended
-from eventlog.kafka.batches import Batch, split
+from eventlog.kafka.batches import WHOLE_BYTES, Batch, split
 from eventlog.kafka.connection import Connection, started
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, LogUnreachable, failure, in_words
 from eventlog.kafka.names import from_kafka, on_kafka
@@ -28,6 +28,8 @@ class KafkaLog:
     be taken: more is refused at once. ``prefix`` starts the name of every topic on the cluster.
     ``options`` are needed to create topics only.
     """
+
+    whole_bytes = WHOLE_BYTES
 
     def __init__(
         self,

@@ -2,17 +2,20 @@
 
 Usage: killed_worker.py SIGNAL STEP K worker|api [options]. SIGNAL is KILL, or STOP to freeze.
 Steps of a worker, in the order they come: ``folded`` (a batch is about to be written),
-``signals``, ``changelog``, ``tables``, ``committed``; or ``recovered`` (some of the changelogs are
-in the tables). Of an API: ``events`` (they are in the log, and whoever sent them does not know).
+``signals``, ``piece`` (of what a changelog gets at once: pieces are small then), ``changelog``,
+``tables``, ``committed``; or ``recovered`` (some of the changelogs are in the tables). Of an API:
+``events`` (they are in the log, and whoever sent them does not know).
 """
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from eventlog.kafka import KafkaLog
+from eventlog.kafka import KafkaLog, batches
+from eventlog.kafka.appender import Appender
 from eventlog.kafka.faust_transport import Consumer
 from eventlog.protocol import Entry, TopicPartition
 from freshet.cli import main
@@ -33,7 +36,7 @@ def passed(name: str) -> None:
             os.kill(os.getpid(), number)
 
 
-append, commit = KafkaLog.append, Consumer._commit
+append, commit, hand_over = KafkaLog.append, Consumer._commit, Appender._hand_over
 write_batch, write_tables, write_now = BatchWriter.write, TableStore.write, TableStore.write_now
 
 
@@ -48,6 +51,14 @@ async def append_and_die(
         if topic in names:
             passed(name)
     return lasts
+
+
+async def hand_over_and_die(self: Appender, tp: Any, batch: batches.Batch) -> Any:
+    taken = await hand_over(self, tp, batch)
+    if step == "piece" and tp.topic.endswith("-changelog"):
+        await asyncio.wait([taken])
+        passed("piece")
+    return taken
 
 
 async def write_batch_and_die(self: BatchWriter, batch: FoldedBatch) -> None:
@@ -74,6 +85,7 @@ async def commit_and_die(self: Consumer, offsets: Any) -> bool:
 patched: list[tuple[type, str, Callable[..., Any]]] = [
     (KafkaLog, "append", append_and_die),
     (Consumer, "_commit", commit_and_die),
+    (Appender, "_hand_over", hand_over_and_die),
     (BatchWriter, "write", write_batch_and_die),
     (TableStore, "write", write_tables_and_die),
     (TableStore, "write_now", write_now_and_die),
@@ -81,4 +93,6 @@ patched: list[tuple[type, str, Callable[..., Any]]] = [
 for owner, name, function in patched:
     setattr(owner, name, function)
 
+if step == "piece":
+    batches.WHOLE_BYTES = KafkaLog.whole_bytes = 4 << 10
 main(sys.argv[4:], prog_name="freshet")

@@ -33,7 +33,7 @@ from freshet.importers.to_server import ToServer
 ToServer.batch = 400
 main()
 """
-OF_WORKERS = tuple(step for step in STEPS if step != "events")
+OF_WORKERS = (*(step for step in STEPS if step != "events"), "piece")
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ class Killed:
     async def worker(self, name: str, plan: Sequence[tuple[str, int]]) -> Process:
         """Dies after each step of ``plan``; then runs on."""
         for step, k in plan:
-            # Its first commit is one of its own.
-            after = ("KILL", step, 1 if step == "committed" else k)
+            # Its first commit is one of its own, and pieces are many.
+            after = ("KILL", step, {"committed": 1, "piece": 5 * k}.get(step, k))
             await self._dies(self._deployment.worker(name, after=after))
         return self._deployment.worker(name)
 
