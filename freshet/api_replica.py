@@ -23,6 +23,7 @@ from eventlog.protocol import EventLog, Topic
 from freshet.cluster import TopicsWrong, check_cluster, check_partitions, connection, patiently
 from freshet.declared_log import DeclaredLog
 from freshet.garbage import look_often
+from freshet.rights import Needs, needed_by_api
 from freshet.running import DRAIN_SECONDS, bounded, done_before, failure, follow, listen, until
 from freshet.settings import Settings
 from freshet.specs import load_spec
@@ -37,6 +38,7 @@ from tables.replicas import Replicas
 from tables.replicas.models import ModelReplica
 
 _LATER_MS = 1_000
+_NOTICE_SECONDS = 2.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -59,7 +61,8 @@ async def serve(
     check_bind(settings.host, settings.api_keys)
     spec = load_spec(settings.spec)
     surfaces = load_surfaces(settings.surfaces, spec)
-    wanted = declared(settings, spec.plan.state_id)
+    needs = needed_by_api(settings, spec.plan.state_id)
+    wanted = [topic for topic in declared(settings, spec.plan.state_id) if topic.name in needs]
     readiness = Readiness()
 
     def recovering(stage: str, done: int, total: int) -> None:
@@ -87,7 +90,7 @@ async def serve(
         (settings.data / URL).write_text(f"{url}\n")
         stack.callback((settings.data / URL).unlink, missing_ok=True)
         listening(url)
-        recovery = _recover(settings, kafka, replicas, models, wanted, readiness, recovering)
+        recovery = _recover(settings, kafka, replicas, models, wanted, needs, readiness, recovering)
         garbage = asyncio.create_task(look_often(), name="garbage")
         stack.callback(garbage.cancel)
         try:
@@ -114,6 +117,9 @@ async def serve(
         )
         await until(stop, {"replicas": replicas.failed(), "models": models.failed()})
         _logger.info("stopping")
+        # Balancers see it on /readyz before connections are refused, or closed under a request.
+        readiness.set_stopping()
+        await asyncio.sleep(_NOTICE_SECONDS)
 
 
 def _replicas(settings: Settings, plan: StatePlan, log: EventLog) -> Replicas:
@@ -159,11 +165,12 @@ async def _recover(
     replicas: Replicas,
     models: ModelReplica,
     wanted: Sequence[Topic],
+    needs: Needs,
     readiness: Readiness,
     progress: StageProgress,
 ) -> None:
     await patiently(readiness, log.start)
-    await patiently(readiness, lambda: check_cluster(settings))
+    await patiently(readiness, lambda: check_cluster(settings, needs))
     check_partitions(log, wanted)
     await patiently(readiness, replicas.start)
     await follow(replicas, progress)

@@ -9,6 +9,7 @@ import structlog
 from api.readiness import Readiness
 from eventlog.kafka import Connection, KafkaAdmin, KafkaUnreachable
 from eventlog.protocol import EventLog, LogUnavailable, Topic
+from freshet.rights import Needs, check_rights
 from freshet.settings import Settings
 from freshet.state import CannotOpen
 
@@ -56,11 +57,13 @@ def check_partitions(log: EventLog, declared: Iterable[Topic]) -> None:
         raise TopicsWrong(f"topics are missing: {', '.join(missing)}: run freshet topics create")
 
 
-async def check_cluster(settings: Settings) -> None:
-    """Raises ``CannotOpen`` where the data folder holds the rows of another cluster."""
+async def check_cluster(settings: Settings, needs: Needs) -> None:
+    """Raises ``KafkaRefused`` where rights are missing, ``CannotOpen`` where the data folder holds
+    the rows of another cluster."""
     admin = KafkaAdmin(connection(settings), client_id="freshet")
     try:
         await admin.start()
+        await check_rights(admin, settings, needs)
         found = await admin.cluster_id()
     finally:
         await admin.stop()

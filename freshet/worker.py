@@ -21,6 +21,7 @@ from freshet.cluster import TopicsWrong, check_partitions, connection, patiently
 from freshet.folding import Folding
 from freshet.garbage import look_often
 from freshet.membership import IdTaken, Membership, nonce_of
+from freshet.rights import check_rights, needed_by_worker
 from freshet.running import (
     DRAIN_SECONDS,
     bounded,
@@ -107,9 +108,11 @@ async def serve(
 
         async def start() -> None:
             await patiently(readiness, log.start)
-            declared = topics(settings.app_id, plan.state_id, settings.partitions, 1)
-            check_partitions(log, declared)
             await patiently(readiness, admin.start)
+            needs = needed_by_worker(settings, plan.state_id)
+            await patiently(readiness, lambda: check_rights(admin, settings, needs))
+            declared = topics(settings.app_id, plan.state_id, settings.partitions, 1)
+            check_partitions(log, [topic for topic in declared if topic.name in needs])
             await patiently(readiness, lambda: membership.claim(settings.session_timeout_seconds))
             await folding.start()
 

@@ -13,6 +13,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from eventlog.kafka.connection import Connection, reach
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, failure, in_words, is_refusal
@@ -204,14 +205,22 @@ class KafkaAdmin:
         ]
 
     async def _appeared(self, names: Sequence[str]) -> None:
-        # The controller answers before every broker knows the leaders.
+        # The controller answers before every broker knows the topics and their leaders, and
+        # whoever comes next may ask any broker.
+        on_kafka = [name_on_kafka(self._prefix, name) for name in names]
+
+        async def known_to(broker: int) -> bool:
+            answer = await self.client._send_request(MetadataRequest(on_kafka), broker)
+            topics = answer.to_object()["topics"]
+            return all(
+                topic["error_code"] == 0 and all(p.leader >= 0 for p in _partitions(topic))
+                for topic in topics
+            )
+
         async def wait() -> None:
-            while True:
-                found = await self._metadata([name_on_kafka(self._prefix, name) for name in names])
-                leaders = [p.leader for topic in found for p in _partitions(topic)]
-                if len(found) == len(names) and all(leader >= 0 for leader in leaders):
-                    return
-                await asyncio.sleep(0.02)
+            for broker in await self.brokers():
+                while not await known_to(broker):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
 
         await self._bounded("waiting for the new topics", wait)
 

@@ -61,6 +61,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, TopicAuthorizationFailedError):
         topics = ", ".join(map(str, error.args)) or "a topic"
         return f"no right on {topics}"
+    if isinstance(error, GroupAuthorizationFailedError):
+        return "no right to Read on the group"
     if isinstance(error, NodeNotReadyError):
         return "no broker that leads it can be reached"
     if isinstance(error, (RequestTimedOutError, TimeoutError)):

@@ -191,10 +191,16 @@ class Deployment:
         return self._start("worker", data or self.folder / name, start, worker_id=name, **settings)
 
     def api(
-        self, name: str, *, after: tuple[str, str, int] | None = None, **settings: str
+        self,
+        name: str,
+        *,
+        after: tuple[str, str, int] | None = None,
+        start: Sequence[str] = FRESHET,
+        **settings: str,
     ) -> Process:
-        """``freshet api``; started again it has the data it had. ``after`` as of a worker."""
-        start = FRESHET if after is None else (*KILLED, *map(str, after))
+        """``freshet api``; started again it has the data it had. The rest as of a worker."""
+        if after is not None:
+            start = (*KILLED, *map(str, after))
         return self._start("api", self.folder / name, start, **settings)
 
     def again(self, process: Process) -> Process:
@@ -290,7 +296,7 @@ class Deployment:
         return clean
 
     async def _check_stores(self, clean: Tables) -> None:
-        ends = await self.log.end_offsets(self._changelog_partitions())
+        ends = await self.log.end_offsets(self.changelogs())
         owned: Counter[tuple[str, int]] = Counter()
         folders = {process.data for process in self.processes}
         for folder in sorted(folders):
@@ -317,7 +323,7 @@ class Deployment:
         newest: Tables = {}
         last: Tables = {}
         names = {changelog_topic(APP_ID, table, PLAN.state_id): table.name for table in TABLES}
-        positions = dict.fromkeys(self._changelog_partitions(), 0)
+        positions = dict.fromkeys(self.changelogs(), 0)
         for tp, found in (await records_of(self.log, positions)).items():
             part = names[tp.topic], tp.partition
             for record in found:
@@ -344,7 +350,8 @@ class Deployment:
                     return False
         return True
 
-    def _changelog_partitions(self) -> list[TopicPartition]:
+    def changelogs(self) -> list[TopicPartition]:
+        """The partitions of all changelogs."""
         return [
             TopicPartition(changelog_topic(APP_ID, table, PLAN.state_id), partition)
             for table in TABLES

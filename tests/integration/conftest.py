@@ -16,4 +16,10 @@ async def stack(home: Home) -> AsyncIterator[Stack]:
 
 
 # Scripts, not modules with examples: they run as processes of their own.
-collect_ignore = ["killed_freshet.py", "killed_worker.py", "plain_counts.py"]
+collect_ignore = [
+    "killed_freshet.py",
+    "killed_worker.py",
+    "plain_counts.py",
+    "plain_event_counts.py",
+    "recorded_loadtest.py",
+]

@@ -9,6 +9,7 @@ from typing import Any
 import aiokafka
 import pytest
 from aiokafka.admin import RecordsToDelete
+from aiokafka.protocol.metadata import MetadataRequest
 
 from eventlog.kafka import (
     Connection,
@@ -364,6 +365,22 @@ async def test_a_missing_right_is_named(scram_broker: Cluster, prefix: str) -> N
     async with asyncio.timeout(SOON):
         with pytest.raises(KafkaRefused, match=r"(?i)authoriz|right"):
             await KafkaLog(user, client_id="test", prefix=prefix).start()
+
+
+async def test_new_topics_are_known_to_every_broker(cluster: Cluster, prefix: str) -> None:
+    """Once topics are made, whoever starts next finds them, whichever broker it asks."""
+    admin = KafkaAdmin(connection(cluster), client_id="test", prefix=prefix)
+    await admin.start()
+    try:
+        for turn in range(5):
+            topics = [Topic(f"rows{turn}{number}", 4) for number in range(5)]
+            names = [name_on_kafka(prefix, topic.name) for topic in topics]
+            await admin.create(topics, TopicOptions(replication=3))
+            for broker in await admin.brokers():
+                answer = await admin.client._send_request(MetadataRequest(names), broker)
+                assert {code for code, *_ in answer.topics} == {0}
+    finally:
+        await admin.stop()
 
 
 async def test_the_loss_of_one_broker_of_three_loses_nothing(cluster: Cluster, prefix: str) -> None:
