@@ -30,6 +30,7 @@ class Recorder:
     """A log and a store at once, which notes what is asked of it."""
 
     state_id = "abc"
+    whole_bytes = 1 << 20
 
     def __init__(self, *refusals: Iterable[TopicPartition]) -> None:
         self.steps: list[Any] = []
@@ -50,6 +51,9 @@ class Recorder:
 
     async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: self._ends[tp] for tp in tps}
+
+    def watermark(self, table: str, partition: int) -> Watermark:
+        return Watermark(7, chain={0: 6, 1: 5})
 
     async def write(self, writes: Iterable[PartitionWrite]) -> None:
         self.steps.append(list(writes))
@@ -76,6 +80,23 @@ async def test_signals_then_changelog_then_store() -> None:
         ("items", 1, 1),
     ]
     assert store[0].rows == [(entry.key, entry.value) for entry in rows]
+
+
+async def test_what_the_log_may_cut_says_first_which_signals_were_sent() -> None:
+    """The chain goes before the rows, with the offset that the table has: should only the first of
+    them arrive, it is known which signals of theirs need not be sent again."""
+    recorder = Recorder()
+    recorder.whole_bytes = 200
+    rows: list[tuple[bytes, bytes | None]] = [(f"v{n}".encode(), bytes(60)) for n in range(2)]
+    new = Watermark(9, chain={1: 9, 2: 8})
+    part = PartitionRows(VISITORS, 2, rows, new)
+    await writer(recorder).write(FoldedBatch(tables=[part]))
+    changelogs, [store] = recorder.steps
+    first, *others, last = [(entry.key, entry.value) for entry in changelogs[VISITORS_LOG]]
+    assert first == (WATERMARK_KEY, WATERMARK.encode(Watermark(7, chain={0: 6, 1: 9, 2: 8})))
+    assert others == rows
+    assert last == (WATERMARK_KEY, WATERMARK.encode(new))
+    assert (store.rows, store.changelog_offset) == ([first, *rows, last], 3)
 
 
 async def test_what_the_log_refused_is_tried_again() -> None:
