@@ -1,19 +1,22 @@
-"""The Faust app with its agents, on the embedded log."""
+"""The Faust app with its agents, on both kinds of log, in the process of the test."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import faust
 
 from agents.app import make_app
+from agents.hand_over import HandOver
 from eventlog.embedded import EmbeddedLog
 from eventlog.protocol import Entry, EventLog, LogUnavailable, TopicPartition
+from freshet.settings import Settings
+from freshet.worker_faust import make_worker_app
 from personalization.events import Stamp, StampedEvent
 from tables.dead_letters import DEAD_LETTER, DeadLetter
+from tables.recovery import TablePartition, recover
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -26,7 +29,7 @@ from tables.topics import (
 )
 from tables.windows import Windows
 from tables.writer import BatchWriter
-from tests.logs import EmbeddedHome, topic_records
+from tests.logs import Home, KafkaHome, topic_records
 from tests.streams import (
     APP_ID,
     PARTITIONS,
@@ -49,23 +52,50 @@ SOON = 20.0
 
 
 @asynccontextmanager
-async def running(log: Any, store: TableStore) -> AsyncIterator[faust.App]:
-    """The app, started and stopped as the composition root does it."""
-    app = make_app(
-        app_id=APP_ID,
-        broker="freshet://",
-        log=log,
-        store=store,
-        plan=PLAN,
-        windows=Windows(log),
-        clock=now,
-        writer=BatchWriter(log, store, app_id=APP_ID, clock=now, give_up=0.0),
-    )
+async def running(home: Home, log: Any, store: TableStore) -> AsyncIterator[faust.App]:
+    """The app, started and stopped as the composition roots do it."""
+    windows = Windows(log)
+    writer = BatchWriter(log, store, app_id=APP_ID, clock=now, give_up=0.0)
+    if isinstance(home, KafkaHome):
+        app = on_kafka(home, log, store, windows, writer)
+    else:
+        app = make_app(
+            app_id=APP_ID,
+            broker="freshet://",
+            log=log,
+            store=store,
+            plan=PLAN,
+            windows=windows,
+            clock=now,
+            writer=writer,
+        )
     await app.start()
     try:
         yield app
     finally:
         await app.stop()
+
+
+def on_kafka(
+    home: KafkaHome, log: Any, store: TableStore, windows: Windows, writer: BatchWriter
+) -> faust.App:
+    """A worker's app."""
+
+    async def recover_tables(parts: Collection[TablePartition]) -> None:
+        await recover(log, store, app_id=APP_ID, of=parts)
+
+    return make_worker_app(
+        Settings(app_id=APP_ID, topic_prefix=home.prefix, worker_id="one", session_timeout="6s"),
+        home.connection,
+        client_id="test-worker",
+        log=log,
+        store=store,
+        plan=PLAN,
+        windows=windows,
+        writer=writer,
+        hand_over=HandOver(6.0),
+        recover_tables=recover_tables,
+    )
 
 
 async def until(log: EventLog, topics: list[str], done: Callable[[], bool]) -> None:
@@ -94,44 +124,44 @@ async def drained(log: EventLog, store: TableStore) -> None:
         await reader.close()
 
 
-async def test_live_bulk_and_replay_give_the_same_bytes(tmp_path: Path) -> None:
+async def test_live_bulk_and_replay_give_the_same_bytes(home: Home) -> None:
     """What the agents made of events as they came equals one bulk pass over the log; what the
-    changelogs replay, through Faust's own recovery, equals both; and nothing is folded twice
+    changelogs replay, through Faust's recovery, equals both; and nothing is folded twice
     after a restart."""
-    log = await open_log(EmbeddedHome(tmp_path), "clean")
-    store = open_store(tmp_path / "tables")
+    log = await open_log(home, "clean")
+    store = open_store(home.folder / "tables")
     chance = random.Random(3)
     events = random_events(chance, 600)
-    async with running(log, store):
+    async with running(home, log, store):
         for first in range(0, 600, 50):
             batch = events[first : first + 50]
             await log.append(appended(batch, random_catalogue(chance, 4)))
             await asyncio.sleep(0)
         await drained(log, store)
-    clean = await clean_pass(log, tmp_path / "clean", "clean")
+    clean = await clean_pass(log, home.folder / "clean", "clean")
     assert everything(store) == everything(clean)
     assert counted(store, "items") == count_naively(events, "items")
-    assert isinstance(log, EmbeddedLog)
-    assert log.committed(APP_ID).items() >= new_bulk(log, store).read_offsets().items()
+    if isinstance(log, EmbeddedLog):
+        assert log.committed(APP_ID).items() >= new_bulk(log, store).read_offsets().items()
 
-    replayed = open_store(tmp_path / "replayed")
-    async with running(log, replayed):
+    replayed = open_store(home.folder / "replayed")
+    async with running(home, log, replayed):
         assert everything(replayed) == everything(clean)
         more = random_events(chance, 50, first=600)
         await log.append(appended(more))
         await drained(log, replayed)
-    again = await clean_pass(log, tmp_path / "again", "clean")
+    again = await clean_pass(log, home.folder / "again", "clean")
     assert everything(replayed) == everything(again)
     for tables in (store, clean, replayed, again):
         tables.close()
     await log.stop()
 
 
-async def test_poison_goes_to_dead_letters_and_the_agents_go_on(tmp_path: Path) -> None:
+async def test_poison_goes_to_dead_letters_and_the_agents_go_on(home: Home) -> None:
     """Bytes that decode to nothing, a version from the future, and an event of unknown type are
     kept as they came, with the reason; what comes after them counts."""
-    log = await open_log(EmbeddedHome(tmp_path))
-    store = open_store(tmp_path / "tables")
+    log = await open_log(home)
+    store = open_store(home.folder / "tables")
     poke = VISITOR_EVENT.encode(StampedEvent("poke", "v", START))
     poison = {
         (VISITOR_EVENTS, 0): (b"\x01\xff\xff", "StampedEvent"),
@@ -140,7 +170,7 @@ async def test_poison_goes_to_dead_letters_and_the_agents_go_on(tmp_path: Path) 
         (SIGNALS, 1): (b"", "SignalBatch"),
         (CATALOGUE, 2): (b"\x01\x90", "CatalogueRecord"),
     }
-    async with running(log, store):
+    async with running(home, log, store):
         await log.append(
             {
                 TopicPartition(topic, partition): [Entry(b"key", value, START)]
@@ -178,17 +208,17 @@ class Unwilling:
         return await self._log.append(batches)
 
 
-async def test_a_write_that_fails_stops_the_app_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_write_that_fails_stops_the_app_and_loses_nothing(home: Home) -> None:
     """The app says why it crashed; nothing was committed, so the next one folds it."""
-    log = await open_log(EmbeddedHome(tmp_path))
-    store = open_store(tmp_path / "tables")
+    log = await open_log(home)
+    store = open_store(home.folder / "tables")
     events = [StampedEvent("view", "v1", START, [Stamp("i1")], id="e1")]
-    async with running(Unwilling(log), store) as app:
+    async with running(home, Unwilling(log), store) as app:
         await log.append(appended(events))
         await until(log, [SIGNALS], lambda: app.crash_reason is not None)
         assert isinstance(app.crash_reason, LogUnavailable)
     assert counted(store, "visitors") == {}
-    async with running(log, store):
+    async with running(home, log, store):
         await drained(log, store)
     assert counted(store, "items") == count_naively(events, "items")
     store.close()
