@@ -6,12 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables.recovery import recover
 from tables.topics import CATALOGUE, SIGNALS, VISITOR_EVENTS
-from tests.logs import EmbeddedHome
+from tests.kafka_broker import Cluster
+from tests.logs import EmbeddedHome, Home, KafkaHome
+from tests.seeds import seeds
 from tests.streams import (
     APP_ID,
     LiveRun,
@@ -84,11 +87,13 @@ class Fragile:
         self._fuse.burn()
 
 
-async def live_with_crashes(seed: int, crashes: list[int], cuts: list[int]) -> None:
+async def live_with_crashes(
+    seed: int, crashes: list[int], cuts: list[int], home: Home | None = None
+) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        log = await open_log(EmbeddedHome(path), "clean")
+        log = await open_log(home or EmbeddedHome(path), "clean")
         store = open_store(path / "tables")
         committed: dict[Any, int] = {}
         events = random_events(chance, 60)
@@ -140,11 +145,11 @@ def test_crashes_between_any_steps_change_no_row(
     asyncio.run(live_with_crashes(seed, crashes, cuts))
 
 
-async def bulk_with_crashes(seed: int, crashes: list[int]) -> None:
+async def bulk_with_crashes(seed: int, crashes: list[int], home: Home | None = None) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        log = await open_log(EmbeddedHome(path), "clean")
+        log = await open_log(home or EmbeddedHome(path), "clean")
         store = open_store(path / "tables")
         events = random_events(chance, 60)
         left = list(crashes)
@@ -172,3 +177,19 @@ async def bulk_with_crashes(seed: int, crashes: list[int]) -> None:
 def test_bulk_folding_goes_on_where_it_was_killed(seed: int, crashes: list[int]) -> None:
     """Bulk folding, killed before, within or after any write, ends with a clean pass's rows."""
     asyncio.run(bulk_with_crashes(seed, crashes))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("seed", seeds(12))
+async def test_crashes_on_kafka_change_no_row(
+    tmp_path: Path, broker: Cluster, prefix: str, seed: int
+) -> None:
+    """The same of folding there, live for every other seed and in bulk for the rest; it is too slow
+    there for as many examples."""
+    home, drawn = KafkaHome(tmp_path, broker, prefix), random.Random(seed)
+    if seed % 2:
+        await bulk_with_crashes(seed, drawn.choices(range(1, 13), k=6), home)
+    else:
+        cuts = drawn.choices(range(1, 21), k=4)
+        await live_with_crashes(seed, drawn.choices(range(1, 15), k=6), cuts, home)
+    await home.close()
