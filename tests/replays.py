@@ -25,7 +25,7 @@ from personalization.ranking.surface import default_surface
 from personalization.replaying.world import World
 from personalization.wire import Line
 
-START = 1_795_392_000_000  # a midnight
+START = 1_763_856_000_000  # a midnight
 POSITIVES = ("click", "purchase")
 FORMULA = Schedule(0.0)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What the file is.",
 )
-@click.option("--log", is_flag=True, help="Evaluate the data folder of a stopped server instead.")
+@click.option("--log", is_flag=True, help="Evaluate the log of a data folder instead.")
 @click.option(
     "--test",
     metavar="WHAT",
@@ -72,29 +72,30 @@ def command(
 
     from freshet.cli.progress import Bars
     from freshet.evaluation.feed import Feed
+    from freshet.evaluation.log_feed import LogFeed
     from freshet.evaluation.output import as_json, print_tables
     from freshet.evaluation.page import page
-    from freshet.evaluation.run import Request, evaluate
+    from freshet.evaluation.run import Request, Stream, evaluate
     from freshet.evaluation.survey import EvaluationError
     from freshet.importers.source import SourceError
     from freshet.settings import SettingsError
     from freshet.specs import load_spec
+    from freshet.state import LOG
     from freshet.surfaces import load_surfaces
 
     if (path is None) != log:
         raise click.UsageError("give a PATH or --log, one of them")
     progress = Console(stderr=True)
-    with plain(SettingsError, SourceError, EvaluationError):
+    with plain(SettingsError, SourceError, EvaluationError, FileNotFoundError):
         settings = loaded(config, data=data, spec=spec, surfaces=surfaces).settings
         declared = load_spec(settings.spec)
         surface = load_surfaces(settings.surfaces, declared)["default"]
-        assert path is not None
-        feed = Feed(kind, path, seed)
+        feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:
             request = Request(protocol, test, seed, learn)
             evaluation = evaluate(feed, declared, surface, request, bars.report)
         if report is not None:
-            report.write_text(page(evaluation, str(path)), "utf-8")
+            report.write_text(page(evaluation, str(path or settings.data)), "utf-8")
     if json_out:
         import msgspec
 

@@ -1,13 +1,13 @@
 """An evaluation from beginning to end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from freshet.evaluation.arms import Chance, protocol_with_arms
-from freshet.evaluation.feed import Feed
 from freshet.evaluation.spill import Spill
 from freshet.evaluation.survey import (
     EvaluationError,
@@ -21,7 +21,7 @@ from freshet.evaluation.survey import (
 from personalization.evaluation.cost import Cost
 from personalization.evaluation.learning import fit
 from personalization.evaluation.pipeline import Frozen, Realtime
-from personalization.evaluation.prequential import Prequential
+from personalization.evaluation.prequential import Prequential, Turn
 from personalization.evaluation.results import Cell
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
@@ -33,6 +33,19 @@ _EVERY = 500
 Report = Callable[[str, int, int], None]
 
 
+class Stream(Protocol):
+    """What can be read several times, each time to the same turns. ``size`` is about how many
+    lines it has; ``answered`` says that an exposure is logged when it is answered."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def answered(self) -> bool: ...
+
+    def __iter__(self) -> Iterator[Turn]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for. ``None``: whatever fits the data. Without ``learn`` the formula ranks."""
@@ -41,7 +54,7 @@ class Request:
     test: str | None = None
     seed: int = 1
     learn: bool = True
-    resamples: int = 1000
+    resamples: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class Evaluation:
 
 
 def evaluate(
-    feed: Feed, spec: Spec, surface: Surface, request: Request, report: Report
+    feed: Stream, spec: Spec, surface: Surface, request: Request, report: Report
 ) -> Evaluation:
     """Survey the stream, then one prequential pass. Raises ``EvaluationError``."""
     began = time.monotonic()

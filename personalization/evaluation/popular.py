@@ -9,7 +9,7 @@ from personalization.decay import decay_factor
 from personalization.evaluation.arm import Ranking, RankingArm
 from personalization.evaluation.history import OpenSession
 from personalization.evaluation.query import Asker, Query
-from personalization.features.view import F64, I64
+from personalization.features.view import F64
 
 DAY = 86_400_000
 _HOUR = 3_600_000
@@ -80,7 +80,7 @@ class Recent(RankingArm):
 
 
 class Frequent(RankingArm):
-    """The visitor's own most frequent items, the latest of equals first; then what is recent."""
+    """The visitor's own most frequent items, of equals the more recent; then what is recent."""
 
     name = "frequent"
 
@@ -88,24 +88,13 @@ class Frequent(RankingArm):
         self._recent = recent
 
     def rank(self, query: Query, size: int) -> Ranking:
-        """By own count, then own recency, then ``recent``."""
+        """By own count, then by ``recent``."""
         slots, scores = self._recent.rank(query, size)
         highest = float(scores.max(initial=0.0)) or 1.0
         own = scores / highest
-        counts, last = own_counts(query.mine)
-        for slot, count in counts.items():
-            own[slot - 1] = 1.0 + count + last[slot] / (len(query.mine) + 1)
+        counted, counts = np.unique(query.mine, return_counts=True)
+        own[counted - 1] += 1.0 + counts
         return Ranking(slots, own)
 
     def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
         """The visitor's history is kept elsewhere, and ``recent`` learns by itself."""
-
-
-def own_counts(mine: I64) -> tuple[dict[int, int], dict[int, int]]:
-    """How often each slot is in ``mine``, and its last place there.
-
-    >>> own_counts(np.array([7, 5, 7]))
-    ({7: 2, 5: 1}, {7: 2, 5: 1})
-    """
-    slots = mine.tolist()
-    return dict(Counter(slots)), {slot: place for place, slot in enumerate(slots)}

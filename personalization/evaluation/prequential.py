@@ -11,6 +11,7 @@ from personalization.evaluation.pipeline import Frozen, Realtime
 from personalization.evaluation.protocol import EvaluationProtocol, Purpose
 from personalization.evaluation.query import Asker, asker_of
 from personalization.evaluation.split import DAY, Phase, Split
+from personalization.events import CatalogueRecord, StampedEvent
 from personalization.ranking.scorer import Scorer
 from personalization.replaying.world import World
 from personalization.wire import KINDS, Line, Rejected
@@ -21,10 +22,11 @@ _FEW = 100
 
 class Turn(NamedTuple):
     """Lines that come together: all of them are predicted before any is taken in. ``part`` is
-    the part of the stream they belong to."""
+    the part of the stream they belong to; ``changes`` are of the catalogue, accepted before."""
 
     lines: list[Line]
     part: str = ""
+    changes: Sequence[CatalogueRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Prequential:
             self._cost.saw(asker)
             told.append((asker, line))
         self._take_in(turn.lines)
+        for change in turn.changes:
+            self._fold(change)
         for asker, line in told:
             self._protocol.after(asker, line)
         return True
@@ -133,9 +137,12 @@ class Prequential:
             except Rejected:
                 self.rejected += 1
                 continue
-            self.events += 1
-            self._world.fold(record)
-            self._frozen.fold(record)
+            self._fold(record)
+
+    def _fold(self, record: StampedEvent | CatalogueRecord) -> None:
+        self.events += 1
+        self._world.fold(record)
+        self._frozen.fold(record)
 
 
 def drawn(seed: int, number: int, share: float) -> bool:

@@ -76,7 +76,7 @@ def test_a_basket_is_what_a_session_brings() -> None:
     done = replay(log, "basket", Split(at, at + DAY), positives=["purchase"])  # type: ignore[arg-type]
     assert done.protocol.results.tested == 1
     assert done.value("frequent", "hr@10") == 1.0
-    # i1 is first (bought last), i2 third, by its slot; the best is first and second.
+    # i1 is first (bought last, so more recent), i2 third; the best is first and second.
     assert done.value("frequent", "ndcg@10") == pytest.approx((1 + 0.5) / (1 + 1 / 1.584962501))
     assert done.value("frequent", "ndcg@10", "new_to_visitor") == 1.0
 

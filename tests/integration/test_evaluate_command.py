@@ -1,0 +1,126 @@
+"""``freshet evaluate`` from a file and from a log, to JSON and to a page."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from freshet.cli import main
+from freshet.evaluation.feed import Feed
+from personalization.evaluation.cohorts import COHORTS
+from tests.replays import shop_log, turn
+
+ARMS = ["popularity", "recent", "frequent", "knn", "nightly", "nightly_live", "realtime"]
+
+
+@pytest.fixture
+def shop_file(tmp_path: Path) -> Path:
+    """Thirty days of a small shop, one event a line."""
+    path = tmp_path / "shop.jsonl"
+    lines = [msgspec.json.encode(line) for one in shop_log(days=30) for line in one.lines]
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+def evaluate(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(main, ["evaluate", *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("protocol", ["next_item", "basket", "list", "pointwise"])
+def test_json_has_every_arm_cohort_and_metric_with_its_interval(
+    shop_file: Path, tmp_path: Path, protocol: str
+) -> None:
+    """In each protocol; the page needs nothing from elsewhere."""
+    page = tmp_path / "report.html"
+    found = evaluate(
+        str(shop_file), "--protocol", protocol, "--test", "10d", "--report", str(page), "--formula"
+    )
+    assert list(found) == ["protocol", "arms", "cost", "differences"]
+    assert found["protocol"] == protocol
+    arms = found["arms"]
+    assert isinstance(arms, dict)
+    assert list(arms) == ARMS
+    for cohorts in arms.values():
+        assert next(iter(cohorts)) == "all"
+        assert set(cohorts) <= set(COHORTS)
+        for cohort in cohorts.values():
+            assert cohort.pop("n") > 0
+            for value, low, high in cohort.values():
+                assert low <= value + 1e-6
+                assert value - 1e-6 <= high
+    text = page.read_text("utf-8")
+    assert "<svg" in text
+    assert not re.search(r"https?://|<script|<link|@import|url\(", text)
+
+
+def test_what_fits_the_data_is_chosen(shop_file: Path) -> None:
+    """Impressions of several items, followed by choices: lists. The same twice gives the same."""
+    first = evaluate(str(shop_file), "--test", "0.3")
+    assert first["protocol"] == "list"
+    assert first == evaluate(str(shop_file), "--test", "0.3")
+
+
+def test_a_log_is_evaluated_as_its_file(shop_file: Path, tmp_path: Path) -> None:
+    """Imported into a data folder and read from its log, the results are the same."""
+    data = str(tmp_path / "data")
+    imported = ["import", "jsonl", str(shop_file), "--data", data]
+    assert CliRunner().invoke(main, imported).exit_code == 0
+    options = ["--protocol", "next_item", "--test", "10d", "--formula"]
+    from_log = evaluate("--log", "--data", data, *options)
+    assert from_log == evaluate(str(shop_file), *options)
+
+
+def test_what_cannot_be_evaluated_is_said_in_one_line(tmp_path: Path) -> None:
+    """No traceback, status 1 or 2."""
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    for arguments, message in (
+        ([str(empty)], "no event with a time"),
+        (["--log", "--data", str(tmp_path / "nowhere")], "holds no log"),
+        ([], "give a PATH or --log"),
+        ([str(empty), "--log"], "give a PATH or --log"),
+    ):
+        result = CliRunner().invoke(main, ["evaluate", *arguments])
+        assert result.exit_code in (1, 2)
+        assert message in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("test", ["soon", "2", "2026-01-01..x"])
+def test_a_test_that_cannot_be_is_refused(shop_file: Path, test: str) -> None:
+    """With what it could be."""
+    result = CliRunner().invoke(main, ["evaluate", str(shop_file), "--test", test])
+    assert result.exit_code == 1
+    assert "--test" in result.output.splitlines()[-1]
+
+
+def test_events_of_one_time_come_in_an_order_drawn_with_the_seed(tmp_path: Path) -> None:
+    """Within a session; those of others, and the catalogue, stay where they are."""
+    path = tmp_path / "ties.jsonl"
+    log = [turn(type="item", item="i0", at=5_000_000_000_000)]
+    for number in range(20):
+        log.append(
+            turn(
+                type="purchase",
+                visitor=f"v{number % 2}",
+                item=f"i{number}",
+                session=f"s{number % 2}",
+                at=1_795_392_000_000,
+                id=str(number),
+            )
+        )
+    path.write_bytes(b"\n".join(msgspec.json.encode(one.lines[0]) for one in log))
+
+    def order(seed: int) -> list[str]:
+        return [str(one.lines[0].item) for one in Feed("jsonl", path, seed)]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert sorted(order(1)) == sorted(order(2))
+    of_visitor = [one.lines[0].visitor for one in Feed("jsonl", path, 1)][1:]
+    assert of_visitor == ["v0"] * 10 + ["v1"] * 10
