@@ -20,7 +20,7 @@ from personalization.evaluation.stage import Stage
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10")
-NEGATIVES = 150
+NEGATIVES = 100
 _DAY = 86_400_000
 
 

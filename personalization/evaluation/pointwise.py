@@ -60,7 +60,7 @@ class Pointwise:
         resamples: int = 1000,
     ) -> None:
         self.arms = arms
-        self.collected = Collected(2_000_000)
+        self.collected = Collected(300_000)
         self.results = ExposureResults([arm.name for arm in arms], seed=seed, resamples=resamples)
         self._stage = stage
         self._positives = frozenset(positives)
