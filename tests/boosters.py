@@ -33,16 +33,18 @@ class Made(NamedTuple):
         return np.asarray(booster.predict(self.matrix, raw_score=True, num_threads=1))
 
 
-def made(seed: int, *, trees: int = 5, rows: int = 150, **params: Any) -> Made:
+def made(
+    seed: int, *, trees: int = 5, rows: int = 150, data_rows: int = 400, **params: Any
+) -> Made:
     """Numbers, one with many zeros, one that is often missing, and three categories."""
     drawn = np.random.default_rng(seed)
     columns = 7
-    data = drawn.normal(size=(400, columns))
-    data[:, 1] = np.where(drawn.random(400) < 0.6, 0.0, data[:, 1])
-    data[:, 2] = np.where(drawn.random(400) < 0.4, np.nan, data[:, 2])
+    data = drawn.normal(size=(data_rows, columns))
+    data[:, 1] = np.where(drawn.random(data_rows) < 0.6, 0.0, data[:, 1])
+    data[:, 2] = np.where(drawn.random(data_rows) < 0.4, np.nan, data[:, 2])
     data[:, 3] = np.round(data[:, 3], 1)
     for column, categories in ((4, 3), (5, 40), (6, 300)):
-        data[:, column] = drawn.integers(0, categories, 400)
+        data[:, column] = drawn.integers(0, categories, data_rows)
     data[drawn.random(data.shape) < 0.03] = np.nan
     data = data.astype(np.float32).astype(np.float64)
     tables = drawn.normal(size=300)

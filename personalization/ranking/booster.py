@@ -1,4 +1,7 @@
-"""LightGBM itself as a scorer: for models that V-QuickScorer cannot take. Ten times as slow."""
+"""LightGBM itself as a scorer: what training measures with, and tests hold ours against.
+
+Not for serving: a damaged text ends the process.
+"""
 
 from collections.abc import Sequence
 

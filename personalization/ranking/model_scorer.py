@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from personalization.models import Model, unpack_text
-from personalization.ranking.scorer import Scorer
 from personalization.ranking.tree_arrays import TreesBuilder
-from personalization.ranking.tree_text import BeyondQuickScorer, read_tree, split_model
+from personalization.ranking.tree_text import read_tree, split_model
 from personalization.ranking.trees import TreeScorer
 
 _WARM_ROWS = 64
@@ -18,17 +17,13 @@ class UnusableModel(ValueError):
     """A model that cannot be served; the message says why."""
 
 
-def scorer_of(model: Model) -> Scorer:
+def scorer_of(model: Model) -> TreeScorer:
     """What scores with ``model``. Raises ``UnusableModel``."""
     with usable(model):
-        text = unpack_text(model.text)
-        try:
-            quick = QuickPreparation(model, text)
-            for _ in quick:
-                pass
-            return quick.scorer
-        except BeyondQuickScorer:
-            return slow_scorer(model, text)
+        preparation = Preparation(model, unpack_text(model.text))
+        for _ in preparation:
+            pass
+        return preparation.scorer
 
 
 @contextmanager
@@ -42,11 +37,11 @@ def usable(model: Model) -> Iterator[None]:
         raise UnusableModel(f"model {model.id}: {error}") from error
 
 
-class QuickPreparation(Iterator[None]):
-    """Makes a ``TreeScorer`` of a model's text in steps of about 0.1 ms: others run between them.
+class Preparation(Iterator[None]):
+    """Makes the scorer of a model, whose text is unpacked, in steps: others run between them.
 
-    ``scorer`` is there when the steps are done. A step raises ``ValueError``, among them
-    ``BeyondQuickScorer``.
+    A step takes about 0.1 ms where trees have 31 leaves. ``scorer`` is there when they are done.
+    A step raises ``ValueError``.
     """
 
     scorer: TreeScorer
@@ -68,21 +63,8 @@ class QuickPreparation(Iterator[None]):
             yield
         scorer = TreeScorer(model.id, model.feature_set, model.columns, builder.build())
         yield
-        _warm(scorer, len(model.columns))
+        with np.errstate(over="ignore"):
+            scores = scorer.score(np.zeros((_WARM_ROWS, len(model.columns)), np.float32))
+        if not np.isfinite(scores).all():
+            raise ValueError("it gives scores that are not finite numbers")
         self.scorer = scorer
-
-
-def slow_scorer(model: Model, text: str) -> Scorer:
-    """LightGBM's own. Takes a second the first time. Raises ``ValueError``."""
-    from personalization.ranking.booster import BoosterScorer  # imports a great deal
-
-    scorer = BoosterScorer(model.id, model.feature_set, model.columns, text)
-    _warm(scorer, len(model.columns))
-    return scorer
-
-
-def _warm(scorer: Scorer, columns: int) -> None:
-    with np.errstate(over="ignore"):
-        scores = scorer.score(np.zeros((_WARM_ROWS, columns), np.float32))
-    if not np.isfinite(scores).all():
-        raise ValueError("it gives scores that are not finite numbers")

@@ -3,7 +3,8 @@
 The leaves of a tree are numbered from left to right. Each node has a mask with the bits of the
 leaves under its left child unset. A row begins with all bits set, and each node that sends it to
 the right clears its own; the lowest bit that is left is the row's leaf (Lucchese et al.,
-QuickScorer, SIGIR 2015).
+QuickScorer, SIGIR 2015). A tree of more leaves than a mask has bits is several groups of leaves,
+each with the nodes that matter to it: the row's leaf is in the first group that has a bit left.
 """
 
 from typing import NamedTuple
@@ -12,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from personalization.features.view import F32, F64, I64
-from personalization.ranking.tree_text import BeyondQuickScorer, Tree, UnreadableModel
+from personalization.ranking.tree_text import Tree, UnreadableModel
 
-MOST_LEAVES = 64
+_NARROW, _WIDE = 32, 64  # bits of a mask
 
 # LightGBM's decision_type: bits 0, 1, and 2 and 3 (what counts as missing).
 _CATEGORICAL = 1
@@ -39,14 +40,19 @@ U64 = npt.NDArray[np.uint64]
 
 
 class Trees(NamedTuple):
-    """T trees. ``…_from`` are int64[m + 1]: where each one's entries begin and the last's end.
+    """T trees in G groups. ``…_from`` are int64[m + 1]: where each one's entries begin, and where
+    the last one's end.
 
-    Numeric nodes, tree by tree: the plane they compare, the threshold above which a row goes
-    right, the mask. A plane is a column with its missing values replaced by what sends them the
-    default way (``NAN_LEFT`` and so on). Categorical nodes: column, mask, and the set of the
-    categories that go left as bits. Leaves, in order: values; and of each its path, what each
-    split on the way there added to the output.
+    Groups: the tree, and the leaf that the lowest bit stands for. Of each group the numeric nodes:
+    the plane they compare, the threshold above which a row goes right, the mask. A plane is a
+    column with its missing values replaced by what sends them the default way (``NAN_LEFT`` and so
+    on). Categorical nodes: column, mask, and the set of the categories that go left as bits.
+    Leaves, tree by tree: values; and of each its path, what each split on the way there added to
+    the output.
     """
+
+    group_tree: I64
+    group_leaf: I64
 
     plane_column: I64
     plane_kind: I64
@@ -59,7 +65,6 @@ class Trees(NamedTuple):
     set_mask: Masks
     set_bits_from: I64
     set_bits: U32
-    leaf_from: I64
     leaf_value: F64
     path_from: I64
     path_column: I64
@@ -72,37 +77,41 @@ class TreesBuilder:
     def __init__(self) -> None:
         self._planes: dict[tuple[int, int], int] = {}
         self._trees: list[_Arrays] = []
+        self._groups: list[_Group] = []
+        self._leaves = 0
 
     def add(self, tree: Tree) -> None:
-        """The next tree. Raises ``BeyondQuickScorer`` or ``UnreadableModel``."""
-        if len(tree.leaves) > MOST_LEAVES:
-            raise BeyondQuickScorer(f"{len(tree.leaves)} leaves, more than {MOST_LEAVES}")
+        """The next tree. Raises ``UnreadableModel``."""
         walk = _Walk(tree, self._planes)
         walk.visit(0 if tree.columns else ~0, [])
         if len(walk.leaves) != len(tree.leaves):
             raise UnreadableModel("a tree with nodes that its root does not lead to")
+        for first in range(0, len(walk.leaves), _WIDE):
+            self._groups.append(walk.group(len(self._trees), self._leaves, first))
         self._trees.append(walk.arrays())
+        self._leaves += len(walk.leaves)
 
     def build(self) -> Trees:
         """All trees. Raises ``UnreadableModel`` where there is none."""
         if not self._trees:
             raise UnreadableModel("a model without trees")
-        trees = self._trees
-        wide = max(len(each.leaves) for each in trees) > 32
+        trees, groups = self._trees, self._groups
+        wide = max(len(each.leaves) for each in trees) > _NARROW
         planes = list(self._planes)
         return Trees(
+            group_tree=np.array([each.tree for each in groups], np.int64),
+            group_leaf=np.array([each.leaf for each in groups], np.int64),
             plane_column=np.array([column for column, _ in planes], np.int64),
             plane_kind=np.array([kind for _, kind in planes], np.int64),
-            node_from=_starts([len(each.planes) for each in trees]),
-            node_plane=np.concatenate([each.planes for each in trees]),
-            node_threshold=np.concatenate([each.thresholds for each in trees]),
-            node_mask=_masks([each.under_left for each in trees], wide),
-            set_from=_starts([len(each.set_columns) for each in trees]),
-            set_column=np.concatenate([each.set_columns for each in trees]),
-            set_mask=_masks([each.set_under_left for each in trees], wide),
-            set_bits_from=_starts([size for each in trees for size in each.set_sizes]),
-            set_bits=np.concatenate([each.set_bits for each in trees]),
-            leaf_from=_starts([len(each.leaves) for each in trees]),
+            node_from=_starts([len(each.planes) for each in groups]),
+            node_plane=np.concatenate([each.planes for each in groups]),
+            node_threshold=np.concatenate([each.thresholds for each in groups]),
+            node_mask=_masks([each.under_left for each in groups], wide),
+            set_from=_starts([len(each.set_columns) for each in groups]),
+            set_column=np.concatenate([each.set_columns for each in groups]),
+            set_mask=_masks([each.set_under_left for each in groups], wide),
+            set_bits_from=_starts([size for each in groups for size in each.set_sizes]),
+            set_bits=np.concatenate([each.set_bits for each in groups]),
             leaf_value=np.concatenate([each.leaves for each in trees]),
             path_from=_starts([size for each in trees for size in each.path_sizes]),
             path_column=np.concatenate([each.path_columns for each in trees]),
@@ -110,9 +119,11 @@ class TreesBuilder:
         )
 
 
-class _Arrays(NamedTuple):
-    """One tree, as ``Trees`` keeps them; ``under_left`` are the bits that masks have unset."""
+class _Group(NamedTuple):
+    """Up to 64 leaves, as ``Trees`` keeps them; ``under_left`` are the bits that masks lack."""
 
+    tree: int
+    leaf: int
     planes: I64
     thresholds: F32
     under_left: U64
@@ -120,6 +131,11 @@ class _Arrays(NamedTuple):
     set_under_left: U64
     set_sizes: list[int]
     set_bits: U32
+
+
+class _Arrays(NamedTuple):
+    """One tree's leaves and paths, as ``Trees`` keeps them."""
+
     leaves: F64
     path_sizes: list[int]
     path_columns: I64
@@ -151,16 +167,31 @@ class _Walk:
         self._note(node, (1 << len(self.leaves)) - (1 << before))
         self.visit(tree.right[node], self._longer(path, node, tree.right[node]))
 
+    def group(self, tree: int, leaves_before: int, first: int) -> _Group:
+        """The group of the leaves from ``first`` on, of a tree that comes after so many leaves."""
+
+        def bits(under_left: int) -> int:
+            return under_left >> first & (1 << _WIDE) - 1
+
+        nodes = [
+            (plane, threshold, bits(left)) for plane, threshold, left in self._nodes if bits(left)
+        ]
+        sets = [(column, bits(left), words) for column, left, words in self._sets if bits(left)]
+        return _Group(
+            tree,
+            leaves_before + first,
+            planes=np.array([plane for plane, _, _ in nodes], np.int64),
+            thresholds=_not_above([threshold for _, threshold, _ in nodes]),
+            under_left=np.array([left for _, _, left in nodes], np.uint64),
+            set_columns=np.array([column for column, _, _ in sets], np.int64),
+            set_under_left=np.array([left for _, left, _ in sets], np.uint64),
+            set_sizes=[len(words) for _, _, words in sets],
+            set_bits=np.array([word for *_, words in sets for word in words], np.uint32),
+        )
+
     def arrays(self) -> _Arrays:
-        """What was noted."""
+        """The leaves and their paths."""
         return _Arrays(
-            planes=np.array([plane for plane, _, _ in self._nodes], np.int64),
-            thresholds=_not_above([threshold for _, threshold, _ in self._nodes]),
-            under_left=np.array([left for _, _, left in self._nodes], np.uint64),
-            set_columns=np.array([column for column, _, _ in self._sets], np.int64),
-            set_under_left=np.array([left for _, left, _ in self._sets], np.uint64),
-            set_sizes=[len(words) for _, _, words in self._sets],
-            set_bits=np.array([word for *_, words in self._sets for word in words], np.uint32),
             leaves=np.array(self.leaves, np.float64),
             path_sizes=self._path_sizes,
             path_columns=np.array([column for column, _ in self._paths], np.int64),

@@ -11,13 +11,11 @@ from typing import NamedTuple
 _VERSION = "v4"
 _END = "\nend of trees"
 
+MOST_LEAVES = 512
+
 
 class UnreadableModel(ValueError):
     """Text that is not a model of LightGBM's, or is not all of it."""
-
-
-class BeyondQuickScorer(ValueError):
-    """A model that LightGBM can score, but not as a sum of small trees of plain values."""
 
 
 class Tree(NamedTuple):
@@ -46,19 +44,16 @@ class ModelText(NamedTuple):
 
 
 def split_model(text: str) -> ModelText:
-    """The parts of a model's text. Raises ``UnreadableModel`` or ``BeyondQuickScorer``."""
+    """The parts of a model's text. Raises ``UnreadableModel``."""
     end = text.find(_END)
     if not text.startswith("tree\n") or end < 0:
         raise UnreadableModel("this is not the whole text of a LightGBM model")
     head, *trees = text[:end].split("\nTree=")
-    lines = head.splitlines()
-    said = dict(line.partition("=")[::2] for line in lines)
+    said = dict(line.partition("=")[::2] for line in head.splitlines())
     if said.get("version") != _VERSION:
         raise UnreadableModel(f"model text of version {said.get('version')!r}, not {_VERSION!r}")
     if said.get("num_tree_per_iteration") != "1":
         raise UnreadableModel(f"{said.get('num_tree_per_iteration')} scores per row, not 1")
-    if "average_output" in lines:
-        raise BeyondQuickScorer("the mean of trees (a random forest), not their sum")
     names = said.get("feature_names", "").split()
     if said.get("max_feature_idx") != str(len(names) - 1):
         raise UnreadableModel("the column names are not as many as the columns")
@@ -68,11 +63,11 @@ def split_model(text: str) -> ModelText:
 def read_tree(text: str, columns: int) -> Tree:
     """One of the trees of a model that has so many columns.
 
-    Raises ``UnreadableModel``, or ``BeyondQuickScorer`` for linear trees.
+    Raises ``UnreadableModel``.
     """
     said = dict(line.partition("=")[::2] for line in text.splitlines())
     if said.get("is_linear", "0") != "0":
-        raise BeyondQuickScorer("linear trees")
+        raise UnreadableModel("linear trees are not scored here")
     try:
         tree = _tree(said)
         leaves = int(said["num_leaves"])
@@ -87,6 +82,8 @@ def read_tree(text: str, columns: int) -> Tree:
         raise UnreadableModel(f"a tree with a column that is none of {columns}")
     if not all(map(isfinite, tree.leaves)):
         raise UnreadableModel("a leaf whose value is not a finite number")
+    if leaves > MOST_LEAVES:
+        raise UnreadableModel(f"a tree with {leaves} leaves, more than {MOST_LEAVES}")
     if any(map(isnan, tree.thresholds)):
         raise UnreadableModel("a threshold that is not a number")
     if not all(0 <= word < 1 << 32 for words in tree.sets for word in words):

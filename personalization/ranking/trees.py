@@ -66,9 +66,11 @@ class TreeScorer:
         if matrix.shape[1] != len(self._columns):
             raise ValueError(f"{matrix.shape[1]} columns, not {len(self._columns)}")
         trees = self._trees
-        leaves = np.empty((len(trees.leaf_from) - 1, len(matrix)), np.int32)
+        leaves = np.empty((trees.group_tree[-1] + 1, len(matrix)), np.int32)
         exit_leaves(
             matrix,
+            trees.group_tree,
+            trees.group_leaf,
             trees.plane_column,
             trees.plane_kind,
             trees.node_from,
@@ -80,7 +82,6 @@ class TreeScorer:
             trees.set_mask,
             trees.set_bits_from,
             trees.set_bits,
-            trees.leaf_from,
             leaves,
         )
         return leaves
@@ -119,15 +120,17 @@ def is_among(x: float, bits: U32) -> bool:
 
 @kernel(
     *(
-        "void(float32[:, :], int64[::1], int64[::1],"
+        "void(float32[:, :], int64[::1], int64[::1], int64[::1], int64[::1],"
         f" int64[::1], int64[::1], float32[::1], {word}[::1],"
         f" int64[::1], int64[::1], {word}[::1], int64[::1], uint32[::1],"
-        " int64[::1], int32[:, ::1])"
+        " int32[:, ::1])"
         for word in ("uint32", "uint64")
     )
 )
 def exit_leaves(
     matrix: F32,
+    group_tree: I64,
+    group_leaf: I64,
     plane_column: I64,
     plane_kind: I64,
     node_from: I64,
@@ -139,7 +142,6 @@ def exit_leaves(
     set_mask: Masks,
     set_bits_from: I64,
     set_bits: U32,
-    leaf_from: I64,
     leaves: I32,
 ) -> None:
     """Write the leaf of each row in each tree into ``leaves`` int32[T, n]; for the rest, ``Trees``.
@@ -154,24 +156,33 @@ def exit_leaves(
         rows = min(_BLOCK, len(matrix) - first)
         width = (rows + _LANES - 1) // _LANES * _LANES
         fill_planes(matrix, first, rows, width, plane_column, plane_kind, planes)
-        for tree in range(len(leaf_from) - 1):
+        for group in range(len(group_tree)):
             for r in range(width):
                 left[r] = every
-            for node in range(node_from[tree], node_from[tree + 1]):
+            for node in range(node_from[group], node_from[group + 1]):
                 threshold, mask = node_threshold[node], node_mask[node]
                 plane = planes[node_plane[node]]
                 for r in range(width):
                     left[r] &= every if plane[r] <= threshold else mask
-            for node in range(set_from[tree], set_from[tree + 1]):
+            for node in range(set_from[group], set_from[group + 1]):
                 bits = set_bits[set_bits_from[node] : set_bits_from[node + 1]]
                 for r in range(rows):
                     if not is_among(matrix[first + r, set_column[node]], bits):
                         left[r] &= set_mask[node]
-            start = np.int32(leaf_from[tree])
+            tree, lowest_leaf = group_tree[group], np.int32(group_leaf[group])
+            follows = group > 0 and group_tree[group - 1] == tree
+            if not follows and (group + 1 == len(group_tree) or group_tree[group + 1] != tree):
+                for r in range(rows):
+                    # A power of two is exact in a float, and its exponent is the bit's number.
+                    lowest = np.float32(left[r] & (~left[r] + one))
+                    leaves[tree, first + r] = lowest_leaf + (lowest.view(np.int32) >> 23) - 127
+                continue
             for r in range(rows):
-                # A power of two is exact in a float, and its exponent is the bit's number.
-                lowest = np.float32(left[r] & (~left[r] + one))
-                leaves[tree, first + r] = start + (lowest.view(np.int32) >> 23) - 127
+                if not follows:
+                    leaves[tree, first + r] = -1
+                if left[r] != 0 and leaves[tree, first + r] < 0:
+                    lowest = np.float32(left[r] & (~left[r] + one))
+                    leaves[tree, first + r] = lowest_leaf + (lowest.view(np.int32) >> 23) - 127
 
 
 @kernel("void(int32[:, ::1], float64[::1], float64[::1])")

@@ -8,14 +8,8 @@ from time import perf_counter
 from eventlog.protocol import EventLog, LogUnavailable, Reader, TopicPartition
 from personalization.codec import CodecError
 from personalization.models import MODEL_RECORD, Model, Registered, Registry, unpack_text
-from personalization.ranking.model_scorer import (
-    QuickPreparation,
-    UnusableModel,
-    slow_scorer,
-    usable,
-)
+from personalization.ranking.model_scorer import Preparation, UnusableModel, usable
 from personalization.ranking.scorer import Scorer
-from personalization.ranking.tree_text import BeyondQuickScorer
 from tables.topics import MODELS
 
 _logger = logging.getLogger(__name__)
@@ -173,13 +167,9 @@ async def _prepared(model: Model) -> Scorer:
     """The scorer of ``model``, made in slices between which the loop is left to others."""
     with usable(model):
         text = await asyncio.to_thread(unpack_text, model.text)
-        quick, began = QuickPreparation(model, text), perf_counter()
-        try:
-            for _ in quick:
-                if perf_counter() - began > _SLICE_SECONDS:
-                    await asyncio.sleep(0)
-                    began = perf_counter()
-        except BeyondQuickScorer as error:
-            _logger.warning("model %s is left to LightGBM, which takes longer: %s", model.id, error)
-            return await asyncio.to_thread(slow_scorer, model, text)
-        return quick.scorer
+        preparation, began = Preparation(model, text), perf_counter()
+        for _ in preparation:
+            if perf_counter() - began > _SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = perf_counter()
+        return preparation.scorer

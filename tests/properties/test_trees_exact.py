@@ -21,9 +21,9 @@ def same_bits(given: Made) -> None:
 @settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31 - 1),
-    num_leaves=st.sampled_from([2, 3, 7, 31, 32, 33, 63, 64]),
+    num_leaves=st.sampled_from([2, 3, 7, 31, 32, 33, 63, 64, 65, 200]),
     objective=st.sampled_from(["regression", "binary", "lambdarank"]),
-    boosting=st.sampled_from(["gbdt", "dart"]),
+    boosting=st.sampled_from(["gbdt", "dart", "rf"]),
     missing=st.sampled_from(["nan", "zero", "none"]),
     max_cat_to_onehot=st.sampled_from([1, 4, 64]),
     extra_trees=st.booleans(),
@@ -45,6 +45,9 @@ def test_every_score_is_lightgbms(
             num_leaves=num_leaves,
             objective=objective,
             boosting=boosting,
+            bagging_freq=1,
+            bagging_fraction=0.7,
+            min_data_in_leaf=1,
             use_missing=missing != "none",
             zero_as_missing=missing == "zero",
             max_cat_to_onehot=max_cat_to_onehot,

@@ -1,4 +1,4 @@
-"""Models of trees: what can be read, what LightGBM scores itself, and why something ranks high."""
+"""Models of trees: what can be read, and why something ranks high."""
 
 import zlib
 from typing import Any
@@ -10,8 +10,8 @@ import pytest
 
 from personalization.models import Model, pack_text, unpack_text
 from personalization.ranking.booster import BoosterScorer
-from personalization.ranking.model_scorer import QuickPreparation, UnusableModel, scorer_of
-from personalization.ranking.trees import TreeScorer
+from personalization.ranking.model_scorer import Preparation, UnusableModel, scorer_of
+from personalization.ranking.tree_text import UnreadableModel
 from tests.boosters import Made, made, record
 
 pytestmark = pytest.mark.kernel
@@ -23,23 +23,26 @@ def with_text(model: Model, text: str) -> Model:
 
 
 @pytest.mark.parametrize(
-    ("params", "scorer"),
+    "params",
     [
-        ({}, TreeScorer),
-        ({"num_leaves": 64}, TreeScorer),
-        ({"num_leaves": 65, "min_data_in_leaf": 1}, BoosterScorer),
-        ({"linear_tree": True}, BoosterScorer),
-        ({"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, BoosterScorer),
+        {"num_leaves": 65},
+        {"num_leaves": 200},
+        {"num_leaves": 129, "extra_trees": True, "zero_as_missing": True},
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
     ],
-    ids=["trees", "64 leaves", "65 leaves", "linear", "forest"],
+    ids=str,
 )
-def test_what_is_not_scored_here_lightgbm_scores(params: dict[str, Any], scorer: type) -> None:
-    """The fallback gives LightGBM's scores too; which it is follows from the model alone."""
-    given = made(5, **params)
-    made_of = scorer_of(record(given))
-    assert type(made_of) is scorer
-    assert made_of.score(given.matrix).tolist() == given.oracle().tolist()
-    assert made_of.score(given.matrix[:0]).tolist() == []
+def test_larger_trees_and_forests_have_lightgbms_scores_too(params: dict[str, Any]) -> None:
+    """A tree of more than 64 leaves is several groups of them; and so in tests of LightGBM as a
+    scorer."""
+    for seed in range(5):
+        given = made(seed, min_data_in_leaf=1, **params)
+        model = record(given)
+        expected = given.oracle().tolist()
+        assert scorer_of(model).score(given.matrix).tolist() == expected
+        theirs = BoosterScorer(model.id, model.feature_set, model.columns, given.text)
+        assert theirs.score(given.matrix).tolist() == expected
+        assert theirs.score(given.matrix[:0]).tolist() == []
 
 
 def test_a_model_without_splits_gives_every_row_its_constant() -> None:
@@ -64,6 +67,7 @@ def test_a_model_without_splits_gives_every_row_its_constant() -> None:
         ("leaf_value=", "leaf_value=nan ", "not 30 nodes"),
         ("split_feature=", "split_feature=7 ", "not 30 nodes"),
         ("\nTree=0", "\nTrees=0", "without trees"),
+        ("is_linear=0", "is_linear=1", "linear trees"),
     ],
 )
 def test_a_damaged_model_is_refused_with_the_reason(find: str, put: str, why: str) -> None:
@@ -117,10 +121,13 @@ def test_nodes_that_the_root_does_not_lead_to_are_refused() -> None:
 
 def test_a_model_for_other_columns_is_refused() -> None:
     """Whichever way it would be scored."""
-    for given in (made(5), made(5, num_leaves=65, min_data_in_leaf=1)):
-        model = msgspec.structs.replace(record(given), columns=["one", "two"])
-        with pytest.raises(UnusableModel, match="7 columns, not 2"):
-            scorer_of(model)
+    model = msgspec.structs.replace(record(made(5)), columns=["one", "two"])
+    with pytest.raises(UnusableModel, match="7 columns, not 2"):
+        scorer_of(model)
+    with pytest.raises(UnreadableModel, match="7 columns, not 2"):
+        BoosterScorer("m1", "f1", ["one", "two"], made(5).text)
+    with pytest.raises(UnusableModel, match="more than 512"):
+        scorer_of(record(made(5, num_leaves=600, min_data_in_leaf=1, rows=10, data_rows=2000)))
     with pytest.raises(UnusableModel, match="not the whole text"):
         scorer_of(with_text(record(made(5)), "hello"))
     with pytest.raises(ValueError, match="columns"):
@@ -139,21 +146,22 @@ def test_a_damaged_text_is_refused(packed: bytes) -> None:
 def test_a_scorer_is_prepared_in_small_steps() -> None:
     """One step for each tree at least, so that requests are served in between."""
     model = record(made(5, trees=40))
-    preparation = QuickPreparation(model, unpack_text(model.text))
+    preparation = Preparation(model, unpack_text(model.text))
     assert sum(1 for _ in preparation) > 40
     assert preparation.scorer.name == model.id
 
 
-@pytest.mark.parametrize("num_leaves", [16, 65], ids=["trees", "booster"])
-def test_reasons_are_the_columns_that_lift_a_candidate(num_leaves: int) -> None:
+def test_reasons_are_the_columns_that_lift_a_candidate() -> None:
     """Where the score is made of two columns, what is high in one has that one as its reason."""
     drawn = np.random.default_rng(1)
     data = drawn.uniform(size=(2000, 3))
-    params = {"num_leaves": num_leaves, "verbose": -1, "num_threads": 1}
+    params = {"num_leaves": 16, "verbose": -1, "num_threads": 1}
     labels = 3 * data[:, 1] + data[:, 2]
     booster = lightgbm.train(params, lightgbm.Dataset(data, labels), 30)
     matrix = np.array([[0.9, 0.9, 0.1], [0.9, 0.1, 0.9], [0.1, 0.1, 0.1]], np.float32)
-    model = record(Made(booster.model_to_string(), matrix))
-    scorer = scorer_of(model)
-    assert scorer.reasons(matrix, [0, 1, 2], 1) == [["column_1"], ["column_2"], []]
-    assert scorer.reasons(matrix, [], 1) == []
+    given = Made(booster.model_to_string(), matrix)
+    model = record(given)
+    theirs = BoosterScorer(model.id, model.feature_set, model.columns, given.text)
+    for scorer in (scorer_of(model), theirs):
+        assert scorer.reasons(matrix, [0, 1, 2], 1) == [["column_1"], ["column_2"], []]
+        assert scorer.reasons(matrix, [], 1) == []
