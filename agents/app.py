@@ -127,7 +127,7 @@ def _add_agents(
 
     @app.agent(topic(VISITOR_EVENTS), name="visitors")
     async def visitors(stream: Any) -> None:
-        slices = Slices(turns)
+        slices = Slices(turns, bounds.slice_seconds)
         await run(
             stream,
             lambda records: fold_events(
@@ -141,7 +141,7 @@ def _add_agents(
 
     @app.agent(topic(SIGNALS), name="stats")
     async def stats(stream: Any) -> None:
-        slices = Slices(turns)
+        slices = Slices(turns, bounds.slice_seconds)
         await run(
             stream,
             lambda records: fold_signals(
@@ -157,7 +157,7 @@ def _add_agents(
 
     @app.agent(topic(CATALOGUE), name="catalogue")
     async def catalogue(stream: Any) -> None:
-        slices = Slices(turns)
+        slices = Slices(turns, bounds.slice_seconds)
         await run(
             stream,
             lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),

@@ -22,11 +22,14 @@ class Bounds(msgspec.Struct, frozen=True):
     ``linger`` is for how many seconds signals wait for others: those of many events change the
     same rows (everything's, a category's), and every batch writes a watermark for each table and
     partition. Only rankings that wait for "all" notice it.
+
+    ``slice_seconds`` of folding are done between two turns of the loop.
     """
 
     records: int = 128
     signal_bytes: int = 32 * 1024
     linger: float = 0.008
+    slice_seconds: float = 0.0005
 
 
 Fold = Callable[[Mapping[int, Sequence[Record]]], Awaitable[FoldedBatch]]

@@ -22,7 +22,7 @@ from tables.windows import Windows
 from tables.writer import BatchWriter
 
 # Nobody waits for this process's loop, and what comes later in a batch is nearly free.
-_BOUNDS = Bounds(records=1_000, signal_bytes=512 * 1024)
+_BOUNDS = Bounds(records=2_000, signal_bytes=2 << 20, slice_seconds=0.005)
 _REQUEST_SECONDS = 30.0
 
 

@@ -5,6 +5,7 @@ in any order gives the same sums to 1e-9: the counters form a commutative monoid
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import mul
 from typing import Protocol
 
@@ -49,18 +50,22 @@ def add(
     first = event * len(half_lives)
     counts[event] += count
     if event_at > at:
-        elapsed = float(event_at - at)
-        factors = [decay_factor(elapsed, half_life) for half_life in half_lives]
+        factors = _factors(event_at - at, half_lives)
         counters[:] = map(mul, counters, factors * len(plan.events))
         at = event_at
     elif event_at < at:
-        elapsed = float(at - event_at)
-        for column, half_life in enumerate(half_lives, first):
-            counters[column] += count * decay_factor(elapsed, half_life)
+        for column, factor in enumerate(_factors(at - event_at, half_lives), first):
+            counters[column] += count * factor
         return at
     for column in range(first, first + len(half_lives)):
         counters[column] += count
     return at
+
+
+@lru_cache(maxsize=1 << 14)
+def _factors(elapsed: int, half_lives: tuple[int, ...]) -> tuple[float, ...]:
+    """Kept, as most of a stream comes close together in time."""
+    return tuple(decay_factor(float(elapsed), half_life) for half_life in half_lives)
 
 
 def merge(parts: Sequence[Counters], plan: StatePlan) -> Counters:
