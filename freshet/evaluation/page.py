@@ -18,7 +18,7 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#323b47;
 --paper:#151a21;--realtime:#35b8ae;--nightly:#e08a52;--popularity:#8d99ab;--other:#5f6d80}}
 body{font:16px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--paper);
-max-width:60rem;margin:2.5rem auto;padding:0 1.2rem}
+max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}
 h1{font-size:1.7rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2.4rem}
 p.lead{font-size:1.15rem}small,.soft{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:.9rem;display:block;overflow-x:auto}
@@ -44,7 +44,8 @@ def page(evaluation: Evaluation, source: str) -> str:
         '<meta name="viewport" content="width=device-width">',
         f"<title>Freshet: {escape(source)}</title><style>{_STYLE}</style>",
         f"<h1>{escape(output.sentence(evaluation))}</h1>",
-        f'<p class="lead">{_lead(evaluation, source)}</p>',
+        f'<p class="lead">{escape(_in_hundred(evaluation))}</p>',
+        f"<p>{_lead(evaluation, source)}</p>",
         f"<h2>All arms</h2><p>{escape(METRICS[metric].capitalize())}. Lines show 95 % intervals,"
         " bootstrapped by visitor.</p>",
         bars(_arm_rows(evaluation, metric), f"{metric} of all arms"),
@@ -83,6 +84,23 @@ def _lead(evaluation: Evaluation, source: str) -> str:
         f" every arm had to say what it would be. {evaluation.events:,} events were replayed in"
         f" {evaluation.seconds:,.0f} seconds."
     )
+
+
+def _in_hundred(evaluation: Evaluation) -> str:
+    """The first metric of realtime and nightly, as a share of a hundred."""
+    metric = output.metrics_of(evaluation)[0]
+    shares = {
+        arm: 100.0 * _cells(evaluation, arm, "all")[metric].value[0]
+        for arm in (REALTIME, "nightly")
+    }
+    live, nightly = shares[REALTIME], shares["nightly"]
+    more = f" ({live / nightly - 1.0:+.0%})" if nightly > 0.0 else ""
+    question = {
+        "hr@10": "Of a hundred times, what came next was among its first ten",
+        "mrr": "Where 100 is always first place, what was chosen stood at",
+        "auc": "Of a hundred pairs of something liked and something not, it put the first first",
+    }[metric]
+    return f"{question}: realtime {live:.1f}, the nightly job {nightly:.1f}{more}."
 
 
 def _arm_rows(evaluation: Evaluation, metric: str) -> list[Row]:

@@ -75,10 +75,13 @@ class Stage:
             self.knn.variant = max(means, key=lambda variant: means[variant])
 
     def target(self, slot: int, now: int, place: int) -> Target:
-        """What is known of the item that an event was about; ``place`` is by popularity."""
+        """What is known of the item that an event was about; ``place`` is by popularity.
+
+        An item that does not exist before the event (slot 0) has no age.
+        """
         size = self.world.columns.size
         if slot == 0:
-            return Target(0, -1, 0, size - 1)
+            return Target(-1, -1, 0, size - 1)
         columns = self.world.columns.candidates([self.world.columns.item_id(slot)])
         listed = int(columns.created_at[0]) or int(columns.items.first_at[0])
         seller = int(columns.seller_created_at[0]) or int(columns.sellers.first_at[0])
