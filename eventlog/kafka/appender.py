@@ -16,6 +16,7 @@ from eventlog.kafka.errors import KafkaRefused, in_words
 _logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 64 << 20
+_TOGETHER_BYTES = 128 << 10  # far below what any topic takes at once
 
 
 class NotAppended(Exception):
@@ -26,8 +27,23 @@ class NotAppended(Exception):
         super().__init__("; ".join(sorted(set(reasons.values()))))
 
 
+class _Waiting:
+    """A batch that waits for its partition's turn: ``handed`` when it has gone to the producer,
+    ``last`` is then its last record among those that ``taken`` is about."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.handed = self.gone = False
+        self.taken: asyncio.Future[Any] | None = None
+        self.last = -1
+        self.error: KafkaError | None = None
+
+
 class Appender:
     """Appends batches, each partition's in order, with an idempotent producer.
+
+    A partition takes one batch for each answer of its broker, from this producer. So what several
+    callers append to it meanwhile goes together: otherwise they would wait for as many answers.
 
     aiokafka retries forever and in order. What it gave up leaves a hole in the sequence that the
     broker expects, so that partition would take nothing more: the producer is then replaced.
@@ -42,6 +58,7 @@ class Appender:
         self._max_pending = max_pending_bytes
         self._pending = 0
         self._locks: defaultdict[aiokafka.TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._waiting: defaultdict[aiokafka.TopicPartition, list[_Waiting]] = defaultdict(list)
         self._producer: Any = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -91,6 +108,8 @@ class Appender:
         return lasts
 
     async def _send(self, tp: aiokafka.TopicPartition, batches: Sequence[Batch]) -> int:
+        if len(batches) == 1:
+            return await self._send_with_others(tp, batches[0])
         unsent = sum(batch.size for batch in batches)
         self._pending += unsent
         taken: list[asyncio.Future[Any]] = []
@@ -104,9 +123,60 @@ class Appender:
             self._pending -= unsent
         await asyncio.wait(taken)
         answers = [each.result() for each in taken]
-        if answers[-1].offset < 0:
-            raise KafkaError("taken, but the broker did not say at which offset")
-        return int(answers[-1].offset) + len(batches[-1].entries) - 1
+        return _offset(answers[-1]) + len(batches[-1].entries) - 1
+
+    async def _send_with_others(self, tp: aiokafka.TopicPartition, batch: Batch) -> int:
+        mine = _Waiting(batch)
+        self._waiting[tp].append(mine)
+        self._pending += batch.size
+        try:
+            async with self._locks[tp]:
+                if not mine.handed:
+                    await self._hand_over_waiting(tp)
+        finally:
+            mine.gone = True
+            if not mine.handed:
+                self._waiting[tp].remove(mine)
+                self._pending -= batch.size
+        if mine.error is not None:
+            raise mine.error
+        assert mine.taken is not None
+        await asyncio.wait([mine.taken])
+        return _offset(mine.taken.result()) + mine.last
+
+    async def _hand_over_waiting(self, tp: aiokafka.TopicPartition) -> None:
+        """Hand over what waits for ``tp``, in the order it came, as far as it goes together."""
+        waiting = self._waiting[tp]
+        size = count = 0
+        for each in waiting:
+            if count and size + each.batch.size > _TOGETHER_BYTES:
+                break
+            size += each.batch.size
+            count += 1
+        together = waiting[:count]
+        del waiting[:count]
+        for each in together:
+            each.handed = True
+        entries = [entry for each in together for entry in each.batch.entries]
+        try:
+            taken = await self._hand_over(tp, Batch(entries, size))
+        except KafkaError as error:
+            self._pending -= size
+            for each in together:
+                each.error = error
+            return
+        except BaseException:
+            # Its caller has given up; the others wait on, but for those that have, too.
+            self._pending -= sum(each.batch.size for each in together if each.gone)
+            together = [each for each in together if not each.gone]
+            for each in together:
+                each.handed = False
+            waiting[:0] = together
+            raise
+        last = -1
+        for each in together:
+            last += len(each.batch.entries)
+            each.taken, each.last = taken, last
 
     async def _hand_over(self, tp: aiokafka.TopicPartition, batch: Batch) -> asyncio.Future[Any]:
         while self._renewing is not None:
@@ -182,3 +252,10 @@ class Appender:
             closing.cancel()
             await asyncio.gather(closing, return_exceptions=True)
             await producer.client.close()
+
+
+def _offset(answer: Any) -> int:
+    """Of the first record of a batch that was taken."""
+    if answer.offset < 0:
+        raise KafkaError("taken, but the broker did not say at which offset")
+    return int(answer.offset)
