@@ -93,7 +93,27 @@ class Decision(msgspec.Struct, array_like=True, frozen=True):
     shown: list[Shown]
 
 
+class DecisionHead(msgspec.Struct, array_like=True, frozen=True):
+    """What a decision begins with, read without decoding the rest."""
+
+    id: str
+    at: int
+    process: str
+    sequence: int
+    visitor: str | None
+    user: str | None
+    request: msgspec.Raw
+    surface: msgspec.Raw
+    shown_before: msgspec.Raw
+    arms: msgspec.Raw
+    seed: int
+    model: str
+    feature_set: str
+    state_id: str
+
+
 DECISIONS = Codec(Decision, VERSION)
+DECISION_HEAD = Codec(DecisionHead, VERSION)
 
 
 def digest_of(vectors: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """The log's side of the parity audit: the rows that decisions read, folded again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from eventlog.protocol import EventLog
@@ -9,7 +11,7 @@ from personalization.decisions import Decision, offsets_of
 from personalization.features.view import ITEM
 from personalization.plan import StatePlan
 from personalization.ranking.hydrate import VISITOR
-from personalization.ranking.parity import vectors_again
+from personalization.ranking.parity import columns_again
 from personalization.spec import Spec
 from personalization.state.keys import catalogue_key
 from personalization.state.rows import (
@@ -80,11 +82,18 @@ class FoldedRows:
         return codec.decode(row)
 
 
-async def rows_of(log: EventLog, spec: Spec, decisions: Iterable[Decision]) -> FoldedRows:
+async def rows_of(
+    log: EventLog,
+    spec: Spec,
+    decisions: Iterable[Decision],
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+) -> FoldedRows:
     """All rows that ``decisions`` read, in two passes over the log.
 
     The first folds the catalogue rows of candidates, which say to which sellers and segments they
-    belonged; the second all others. Raises as ``rows_at`` does, and ``NotInLog``.
+    belonged; the second all others. Where the log lacks one of the first, what its decision read
+    otherwise is not looked for. ``progress`` is told (stage, done, total). Raises as ``rows_at``
+    does.
     """
     decided = list(decisions)
     listed: dict[RowKey, set[int]] = {}
@@ -94,14 +103,16 @@ async def rows_of(log: EventLog, spec: Spec, decisions: Iterable[Decision]) -> F
             if offset >= 0:
                 key = (CATALOGUE_ROWS.name, catalogue_key(ITEM, id))
                 listed.setdefault(key, set()).add(offset)
-    catalogue = await rows_at(log, spec.plan, listed)
+    catalogue = await rows_at(log, spec.plan, listed, partial(progress, "catalogue"))
     asked = _Asked(spec.plan, catalogue)
     for decision in decided:
         for read in decision.rows:
             table = VISITORS.name if read.kind == VISITOR else USERS.name
             asked.wanted.setdefault((table, read.id), set()).add(ROW_HEAD.decode(read.row).offset)
-        vectors_again(decision, asked, spec)
-    return FoldedRows(_both(catalogue, await rows_at(log, spec.plan, asked.wanted)))
+        with suppress(NotInLog):  # the audit of this decision will say it
+            columns_again(decision, asked, spec.plan)
+    others = await rows_at(log, spec.plan, asked.wanted, partial(progress, "events and signals"))
+    return FoldedRows(_both(catalogue, others))
 
 
 class _Asked(FoldedRows):

@@ -32,6 +32,9 @@ from tables.windows import SPAN
 RowKey = tuple[str, str]
 """A table's name and a row's key in it; in the catalogue ``item:<id>`` and so on."""
 
+Progress = Callable[[int, int], None]
+"""Told (done, total) now and then."""
+
 _POLL_RECORDS = 4096
 _POLL_SECONDS = 10.0
 
@@ -58,27 +61,49 @@ class _Refold(Protocol):
 
 
 async def rows_at(
-    log: EventLog, plan: StatePlan, wanted: Mapping[RowKey, Collection[int]]
+    log: EventLog,
+    plan: StatePlan,
+    wanted: Mapping[RowKey, Collection[int]],
+    progress: Progress = lambda _done, _total: None,
 ) -> dict[RowKey, dict[int, bytes]]:
     """Each wanted row, encoded, as it was at each of the given row offsets.
 
     A row that had no such offset is left out. One pass, a partition at a time, over those that
     the wanted rows belong to; memory is that of the wanted rows and one window of event ids.
-    Raises ``HistoryMissing``, ``TimeoutError`` where the log stalls, and ``SignalGap``.
+    ``progress`` is told now and then how many records were folded, of how many. Raises
+    ``HistoryMissing``, ``TimeoutError`` where the log stalls, and ``SignalGap``.
     """
     found: dict[RowKey, dict[int, bytes]] = {}
-    for tp, keys in _by_partition(log, wanted).items():
+    partitions = _by_partition(log, wanted)
+    ends = {tp: await _end(log, tp, keys, wanted) for tp, keys in partitions.items()}
+    done, total = 0, sum(ends.values())
+    for tp, keys in partitions.items():
         offsets = {key: frozenset(wanted[key]) for key in keys}
         cuts = frozenset().union(*offsets.values())
         refold = _refold(plan, tp, keys)
-        async for record in _records(log, tp, max(cuts, default=-1)):
+        async for record in _records(log, tp, ends[tp]):
             refold.take(record)
+            if record.offset % _POLL_RECORDS == 0:
+                progress(done + record.offset, total)
             if record.offset not in cuts:
                 continue
             for key, row in refold.rows().items():
                 if row.offset == record.offset and record.offset in offsets[key]:
                     found.setdefault(key, {})[record.offset] = ROWS[key[0]].encode(row)
+        done += ends[tp]
+        progress(done, total)
     return found
+
+
+async def _end(
+    log: EventLog,
+    tp: TopicPartition,
+    keys: Iterable[RowKey],
+    wanted: Mapping[RowKey, Collection[int]],
+) -> int:
+    """One more than the last offset that is wanted of ``tp``, or where the log ends now."""
+    last = max((max(wanted[key], default=-1) for key in keys), default=-1)
+    return min((await log.end_offsets([tp]))[tp], last + 1)
 
 
 def _by_partition(
@@ -94,12 +119,11 @@ def _by_partition(
     return {tp: frozenset(keys[tp]) for tp in sorted(keys)}
 
 
-async def _records(log: EventLog, tp: TopicPartition, last: int) -> AsyncIterator[Record]:
-    """All records of ``tp`` up to offset ``last``, or to where the log ends now."""
-    start, end = (await log.start_offsets([tp]))[tp], (await log.end_offsets([tp]))[tp]
+async def _records(log: EventLog, tp: TopicPartition, end: int) -> AsyncIterator[Record]:
+    """All records of ``tp`` below offset ``end``."""
+    start = (await log.start_offsets([tp]))[tp]
     if start > 0:
         raise HistoryMissing(f"{tp.topic}[{tp.partition}] begins at offset {start}")
-    end = min(end, last + 1)
     reader = log.reader({tp: 0})
     try:
         while reader.position(tp) < end:

@@ -12,6 +12,7 @@ _COMMANDS = {
     "topics": "topics",
     "import": "import_events",
     "rebuild": "rebuild",
+    "audit": "audit",
     "doctor": "doctor",
     "loadtest": "loadtest",
     "evaluate": "evaluate",

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from personalization.codec import Codec
@@ -9,9 +10,8 @@ from personalization.columns import Columns, view_of
 from personalization.decisions import Decision, offsets_of, scored_of, vector_bytes
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import F32, ITEM, SELLER
-from personalization.plan import GLOBAL
-from personalization.ranking.hydrate import VISITOR, merged_again
-from personalization.ranking.replay import Mismatch
+from personalization.plan import GLOBAL, StatePlan
+from personalization.ranking.hydrate import VISITOR, RowRead, merged_again
 from personalization.ranking.request import callers_candidates, moment_of
 from personalization.spec import Spec
 from personalization.state import keys
@@ -26,6 +26,8 @@ from personalization.state.rows import (
 
 _VISITORS = Codec(VisitorRow)
 _USERS = Codec(UserRow)
+
+_ITEMS, _GROUPS = 1024, 256  # room to begin with: candidates and what they were seen with
 
 
 class RowsAt(Protocol):
@@ -56,13 +58,26 @@ class RowsAt(Protocol):
         ...
 
 
-def vectors_again(decision: Decision, rows: RowsAt, spec: Spec) -> F32:
-    """The vectors of all candidates, float32[n, k], from ``rows`` at the recorded offsets.
+class Difference(msgspec.Struct, frozen=True):
+    """What of one decision came out differently.
 
-    The visitor's rows are those of the record: ``audit`` compares them with the log's.
+    ``rows`` are the visitors' and users' that are others in the log, as ``visitor v1``;
+    ``features`` says of each column in how many vectors it differs, ``vectors`` in how many any
+    does, and ``example`` the first value of each such column.
     """
-    columns = Columns(spec.plan, items=4096, groups=4096)
+
+    rows: list[str]
+    features: dict[str, int]
+    vectors: int
+    example: dict[str, str]
+
+
+def columns_again(decision: Decision, rows: RowsAt, plan: StatePlan) -> Columns:
+    """What the candidates' vectors are made of, from ``rows`` at the recorded offsets."""
+    columns = Columns(plan, items=_ITEMS, groups=_GROUPS)
     catalogue, sellers_catalogue, counters = offsets_of(decision)
+    groups: set[tuple[str, str]] = set()
+    layers = list(zip(decision.offsets.levels, counters.tolist(), strict=True))
     for index, id in enumerate(decision.candidates):
         row = None
         if catalogue[index] >= 0:
@@ -71,49 +86,76 @@ def vectors_again(decision: Decision, rows: RowsAt, spec: Spec) -> F32:
         if row is not None and row.seller is not None and sellers_catalogue[index] >= 0:
             seller = rows.catalogue(SELLER, row.seller, int(sellers_catalogue[index]))
             columns.apply_catalogue(SELLER, row.seller, seller)
-        for level, offset in zip(decision.offsets.levels, counters[:, index].tolist(), strict=True):
-            if offset >= 0:
-                _apply_counters(columns, rows, id, row, level, offset)
+        for level, offsets in layers:
+            offset = offsets[index]
+            if offset < 0:
+                continue
+            if level == ITEM:
+                columns.apply_item(id, rows.item(id, offset))
+            elif (group := _group(level, row)) is not None and group not in groups:
+                groups.add(group)
+                if level == SELLER:
+                    columns.apply_seller(group[1], rows.seller(group[1], offset))
+                else:
+                    columns.apply_segment(group[1], rows.segment(group[1], offset))
     for id, offset in decision.offsets.last_items.items():
         if offset >= 0:
             columns.apply_item(id, rows.item(id, offset))
-    caller = callers_candidates(decision.request.candidates or [])[1]
-    visitor = merged_again(decision.rows, spec.plan)
-    moment = moment_of(decision.request, decision.at)
-    return feature_matrix(spec, view_of(columns, moment, decision.candidates, visitor, caller))
+    return columns
 
 
-def audit(decision: Decision, rows: RowsAt, spec: Spec) -> Mismatch | None:
-    """``None`` where the log gives the rows and the vectors that were served, bit for bit."""
-    for read in decision.rows:
-        again: bytes
-        if read.kind == VISITOR:
-            again = _VISITORS.encode(rows.visitor(read.id, _VISITORS.decode(read.row).offset))
-        else:
-            again = _USERS.encode(rows.user(read.id, _USERS.decode(read.row).offset))
-        if again != read.row:
-            return Mismatch("rows", f"{read.kind} {read.id} is another row in the log")
-    again_ = vectors_again(decision, rows, spec)[list(scored_of(decision))]
-    served = np.frombuffer(vector_bytes(decision), np.uint32).reshape(again_.shape)
-    differs = np.argwhere(again_.view(np.uint32) != served)
-    if len(differs):
-        row, column = differs[0].tolist()
+def audit(decision: Decision, rows: RowsAt, spec: Spec) -> Difference | None:
+    """``None`` where the log gives the rows and the vectors that were served, bit for bit.
+
+    All is from ``rows``: also the visitor's, so that what a wrong one does to features shows.
+    """
+    read = [_read_again(one, rows) for one in decision.rows]
+    others = [
+        f"{was.kind} {was.id}"
+        for was, now in zip(decision.rows, read, strict=True)
+        if was.row != now.row
+    ]
+    again = _vectors(decision, columns_again(decision, rows, spec.plan), read, spec)
+    served = np.frombuffer(vector_bytes(decision), np.float32).reshape(again.shape)
+    differs = again.view(np.uint32) != served.view(np.uint32)
+    if not others and not differs.any():
+        return None
+    features, example = {}, {}
+    for column in np.flatnonzero(differs.any(axis=0)).tolist():
+        name, row = spec.columns[column], int(differs[:, column].argmax())
+        features[name] = int(differs[:, column].sum())
         item = decision.candidates[scored_of(decision)[row]]
-        return Mismatch("vectors", f"{item}: {spec.columns[column]} is {again_[row, column]!r}")
-    return None
+        was, now = served[row, column].item(), again[row, column].item()
+        example[name] = f"{item}: {was!r} was served, {now!r} is in the log"
+    return Difference(others, features, int(differs.any(axis=1).sum()), example)
 
 
-def _apply_counters(
-    columns: Columns, rows: RowsAt, id: str, row: CatalogueRow | None, level: str, offset: int
-) -> None:
-    if level == ITEM:
-        columns.apply_item(id, rows.item(id, offset))
-    elif level == GLOBAL:
-        columns.apply_segment(GLOBAL, rows.segment(GLOBAL, offset))
-    elif row is not None and level == SELLER and row.seller is not None:
-        columns.apply_seller(row.seller, rows.seller(row.seller, offset))
-    elif row is not None:
-        by_seller, dimension = keys.segment_level(level)
-        value = str(row.attributes[dimension])
-        key = keys.split(keys.segment_key(level, row.seller if by_seller else None, value))[1]
-        columns.apply_segment(key, rows.segment(key, offset))
+def _vectors(decision: Decision, columns: Columns, read: list[RowRead], spec: Spec) -> F32:
+    """The vectors of the candidates that were scored, float32[m, k]."""
+    caller = callers_candidates(decision.request.candidates or [])[1]
+    visitor = merged_again(read, spec.plan)
+    moment = moment_of(decision.request, decision.at)
+    view = view_of(columns, moment, decision.candidates, visitor, caller)
+    return feature_matrix(spec, view)[list(scored_of(decision))]
+
+
+def _read_again(read: RowRead, rows: RowsAt) -> RowRead:
+    if read.kind == VISITOR:
+        row = _VISITORS.encode(rows.visitor(read.id, _VISITORS.decode(read.row).offset))
+    else:
+        row = _USERS.encode(rows.user(read.id, _USERS.decode(read.row).offset))
+    return msgspec.structs.replace(read, row=row)
+
+
+def _group(level: str, row: CatalogueRow | None) -> tuple[str, str] | None:
+    """The seller or segment that counters of ``level`` were those of, with its level."""
+    if level == GLOBAL:
+        return level, GLOBAL
+    if row is None or (level == SELLER and row.seller is None):
+        return None
+    if level == SELLER:
+        return level, str(row.seller)
+    by_seller, dimension = keys.segment_level(level)
+    value = str(row.attributes[dimension])
+    key = keys.segment_key(level, row.seller if by_seller else None, value)
+    return level, keys.split(key)[1]

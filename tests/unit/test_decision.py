@@ -18,7 +18,7 @@ from personalization.decisions import (
     vectors_of,
 )
 from personalization.ranking.formula import Formula
-from personalization.ranking.parity import audit, vectors_again
+from personalization.ranking.parity import audit
 from personalization.ranking.replay import Mismatch, replay
 from personalization.ranking.surface import Blocked, Rule, Seen, Surface
 from personalization.state.rows import (
@@ -203,8 +203,6 @@ def test_vectors_fold_again_from_the_log(busy: Any) -> None:
     busy.tell("seller", seller="s1", attributes={"name": "new"})
     assert audit(decision, LogRows(busy), busy.spec) is None
     assert audit(pack(decide(busy, keep="shown")), LogRows(busy), busy.spec) is None
-    again = vectors_again(decision, LogRows(busy), busy.spec)
-    assert again.tobytes() == decision.vectors
 
 
 def test_parity_without_a_visitor_and_without_a_catalogue(shop: Any) -> None:
@@ -223,13 +221,14 @@ def test_the_audit_notices_another_row_or_vector(busy: Any) -> None:
     busy._history["visitor", "v1", _offset(other.row)] = read.row
     found = audit(msgspec.structs.replace(decision, rows=swapped), LogRows(busy), busy.spec)
     assert found is not None
-    assert found.part == "rows"
+    assert found.rows == ["visitor v1"]
     vectors = vectors_of(decision)
     vectors[3, 4] += 1.0
     altered = msgspec.structs.replace(decision, vectors=vectors.tobytes())
     found = audit(altered, LogRows(busy), busy.spec)
     assert found is not None
-    assert (found.part, found.detail.split(" ")[:2]) == ("vectors", ["i3:", "weekday"])
+    assert (found.rows, found.features, found.vectors) == ([], {"weekday": 1}, 1)
+    assert found.example["weekday"].startswith("i3: ")
 
 
 def _offset(row: bytes) -> int:
