@@ -21,6 +21,7 @@ before, which is up to one and a half seconds.
 """
 
 _PLACING_SECONDS = 0.02
+_FETCH_WAIT_MS = 100
 
 
 class _RebalanceListener(driver.ConsumerRebalanceListener):
@@ -33,12 +34,28 @@ class _RebalanceListener(driver.ConsumerRebalanceListener):
         await super().on_partitions_assigned(assigned)
 
 
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Waits for nothing as long as Faust does.
+
+    While a broker holds back its answer about partitions that have nothing new, aiokafka asks it
+    for no others: not for those whose records were taken late, nor for those that are resumed.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        return consumer
+
+
 class Consumer(driver.Consumer):
     """Starts every partition where the tables are; creates no topics."""
 
     RebalanceListener = _RebalanceListener
 
     _placed = True
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Nothing is fetched until it is known from where."""
