@@ -5,7 +5,7 @@ from personalization.plan import GLOBAL, StatePlan
 from personalization.state import keys
 from personalization.state.errors import FoldError
 from personalization.state.rows import VisitorRow
-from personalization.state.visitor import user_after
+from personalization.state.visitor import in_session, user_after
 
 
 def signals_of(
@@ -37,7 +37,7 @@ def _of_items(
     before: VisitorRow | None, event: StampedEvent, offset: int, chain: bool, plan: StatePlan
 ) -> list[Signal]:
     """``chain``: the event is one of interest, so it says which items led here."""
-    recent = _recent(before, event.at, plan) if chain else []
+    recent = _recent(before, event, plan) if chain else []
     kind, at, value, items = event.type, event.at, event.value, event.items
     several = len(items) > 1
     signals = []
@@ -61,20 +61,22 @@ def _of_items(
     return signals
 
 
-def _recent(before: VisitorRow | None, at: int, plan: StatePlan) -> list[str]:
-    """The last distinct items of interest up to ``at``, newest first: one more than are told,
-    as one of them may be the item itself."""
-    recent: list[str] = []
-    if before is None:
-        return recent
+def _recent(before: VisitorRow | None, event: StampedEvent, plan: StatePlan) -> list[str]:
+    """The last distinct items of interest in the session of ``event`` and before it, newest
+    first: one more than are told, as one of them may be the item itself."""
+    session = None if before is None else before.session
+    if before is None or session is None or not in_session(session, event, plan):
+        return []
+    recent: dict[str, None] = {}
     weights = plan.weights
     for interaction in reversed(before.last):
-        item = interaction.item
-        if interaction.at <= at and weights[interaction.event] > 0 and item not in recent:
-            recent.append(item)
+        if interaction.at < session.start:
+            break
+        if interaction.at <= event.at and weights[interaction.event] > 0:
+            recent[interaction.item] = None
             if len(recent) > plan.covisit_window:
                 break
-    return recent
+    return list(recent)
 
 
 def _of_groups(event: StampedEvent, offset: int, plan: StatePlan) -> list[Signal]:

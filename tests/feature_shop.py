@@ -10,14 +10,17 @@ from personalization.columns import Columns, view_of
 from personalization.events import Attribute
 from personalization.features.affinity import Affinity, SessionAffinity
 from personalization.features.age import Age
+from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
 from personalization.features.covisited import CoVisited
 from personalization.features.decayed import Decayed
 from personalization.features.family import Feature
 from personalization.features.gap import PriceGap
+from personalization.features.own import Own
 from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
+from personalization.features.session_covisited import SessionCoVisited
 from personalization.features.since_last import SinceLast
 from personalization.features.view import Moment, View
 from personalization.features.visitor_count import VisitorCount
@@ -83,6 +86,9 @@ def wide_spec(*more: Feature) -> Spec:
             Age("seller"),
             PriceGap("price"),
             CoVisited(last=3),
+            SessionCoVisited(),
+            Own(size=6),
+            Amount("price"),
             Candidate("score"),
             *more,
         ],
@@ -184,6 +190,7 @@ def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
     """A visitor in a session that began an hour ago."""
     offset, at, first_at, counters, counts = _counted(rng, plan)
     pools = {"category": CATEGORIES, "seller": SELLERS, "tags": TAGS}
+    pools["item"] = tuple(f"i{number}" for number in range(11))
     affinities = []
     for affinity in plan.affinities:
         values: list[str] = [*pools[affinity.dimension], "elsewhere"]

@@ -5,11 +5,23 @@ from collections.abc import Sequence
 from personalization.candidates.affinity import Affinity
 from personalization.candidates.covisited import CoVisited
 from personalization.candidates.fresh import Fresh
+from personalization.candidates.own import Own
+from personalization.candidates.popular import Popular
+from personalization.candidates.session import SessionNeighbours
 from personalization.candidates.source import Inputs, Source
 from personalization.candidates.trending import Trending
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (Fresh(), Trending(), CoVisited(), Affinity())
+    source.name: source
+    for source in (
+        Fresh(),
+        Trending(),
+        Popular(),
+        CoVisited(),
+        SessionNeighbours(),
+        Affinity(),
+        Own(),
+    )
 }
 
 

@@ -8,6 +8,7 @@ from personalization.columns import Columns
 from personalization.features.view import F64, I64
 
 FRESH = 2000
+LASTING = 2000
 DAY = 86_400_000
 SELLER = "seller"
 _NEWEST_FIRST = 1e-6  # of equal (or no) heat, the newer item comes first
@@ -35,7 +36,8 @@ class CatalogueIndex:
     """Slots of items that can be shown, as they were at one moment.
 
     ``fresh`` are the last listed, newest first, ``hot`` all by heat, ``groups`` the same by the
-    code of each category and of ``seller``. ``arrivals`` is how many had arrived: later ones are
+    code of each category and of ``seller``, ``lasting`` the first of all by heat at the longest
+    half-life. ``arrivals`` is how many had arrived: later ones are
     at the end of ``Columns.arrivals``.
     """
 
@@ -43,12 +45,13 @@ class CatalogueIndex:
     fresh: I64
     hot: I64
     groups: dict[str, Grouped]
+    lasting: I64
 
 
 def empty_index() -> CatalogueIndex:
     """The index of nothing: all items are later arrivals."""
     nothing = np.empty(0, np.int64)
-    return CatalogueIndex(0, nothing, nothing, {})
+    return CatalogueIndex(0, nothing, nothing, {}, nothing)
 
 
 def build_index(columns: Columns, now: int) -> CatalogueIndex:
@@ -68,16 +71,20 @@ def build_index(columns: Columns, now: int) -> CatalogueIndex:
         shown &= columns.flag("in_stock")[:size] != 0
     shown[0] = False
     slots = np.flatnonzero(shown)
-    order = np.argsort(-(_heat(columns, size, now)[slots] + created[slots] / now * _NEWEST_FIRST))
+    nearest = min(plan.half_lives, key=lambda ms: (abs(ms - DAY), ms))
+    order = np.argsort(
+        -(_heat(columns, size, now, nearest)[slots] + created[slots] / now * _NEWEST_FIRST)
+    )
     hot = slots[order]
     groups = {name: _grouped(columns.category(name)[:size], hot) for name in plan.categories}
     groups[SELLER] = _grouped(columns.sellers[:size], hot)
-    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups)
+    lasting = _heat(columns, size, now, max(plan.half_lives))[slots]
+    first = slots[np.argsort(-lasting, kind="stable")[:LASTING]]
+    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups, first)
 
 
-def _heat(columns: Columns, size: int, now: int) -> F64:
+def _heat(columns: Columns, size: int, now: int, half_life: int) -> F64:
     plan = columns.plan
-    half_life = min(plan.half_lives, key=lambda ms: (abs(ms - DAY), ms))
     counters = columns.counters[:size]
     heat = np.zeros(size)
     for event, weight in zip(plan.events, plan.weights, strict=True):

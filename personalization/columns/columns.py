@@ -16,8 +16,10 @@ from personalization.columns.items import (
     SELLER_SLOT,
     ItemTable,
 )
+from personalization.decay import decay_columns
 from personalization.events import Stamp
 from personalization.features.view import (
+    AT,
     F64,
     I8,
     I64,
@@ -145,6 +147,14 @@ class Columns:
     def neighbours(self, ids: Sequence[str]) -> Neighbours:
         """The items co-visited with each of ``ids``."""
         return self._neighbours_of(self.slots(ids))
+
+    def decayed(self, slots: I64, now: int) -> F64:
+        """The counters of items [n, E*H], decayed to ``now`` (ms)."""
+        items = self._item_counters
+        decayed: F64 = decay_columns(
+            items.counters.take(slots, axis=0), items.stats[slots, AT], now, self.half_lives
+        )
+        return decayed
 
     def item_offsets(self, ids: Sequence[str]) -> I64:
         """The offset of each item's counters, int64[n] (-1: it has none)."""

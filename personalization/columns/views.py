@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from personalization.columns.columns import Columns
+from personalization.columns.together import add_kept, table_of
 from personalization.decay import decay_columns
-from personalization.features.view import AT, F64, Moment, View
+from personalization.features.view import AT, F64, I64, CandidateColumns, Moment, View
 from personalization.plan import StatePlan
 from personalization.state.rows import VisitorRow
 
@@ -36,13 +37,18 @@ def view_of(
     )
     last = [] if visitor is None else last_items(visitor, plan)
     slots = columns.slots(last)
+    last_codes = slots - (slots == 0)
+    together, degrees, last_degrees = _met(candidates, last_codes, last, moment.now, columns)
     return View(
         plan=plan,
         moment=moment,
         candidates=candidates,
         visitor=visitor,
-        last_codes=slots - (slots == 0),
-        last_covisited=columns.neighbours(last),
+        last_codes=last_codes,
+        last_decayed=columns.decayed(slots, moment.now),
+        together=together,
+        degrees=degrees,
+        last_degrees=last_degrees,
         code=columns.texts.codes,
         decayed=decayed.reshape(layers, n, width),
         visitor_decayed=_decayed_visitor(visitor, moment.now, columns),
@@ -59,6 +65,30 @@ def last_items(visitor: VisitorRow, plan: StatePlan) -> list[str]:
         if weights[interaction.event] > 0.0
     )
     return list(items)[: plan.covisit_window]
+
+
+def _met(
+    candidates: CandidateColumns, last_codes: I64, last: Sequence[str], now: int, columns: Columns
+) -> tuple[F64, F64, F64]:
+    """``together``, ``degrees`` and ``last_degrees`` of a view."""
+    n, m, half_life = len(candidates.codes), len(last_codes), float(columns.plan.covisit_half_life)
+    near, far = candidates.covisited, columns.neighbours(last)
+    together, degrees, last_degrees = np.zeros((n, m)), np.zeros(n), np.zeros(m)
+    codes = candidates.codes
+    others = table_of(last_codes)
+    add_kept(codes, near.codes, near.weights, near.at, others, now, half_life, together, degrees)
+    add_kept(
+        last_codes,
+        far.codes,
+        far.weights,
+        far.at,
+        table_of(codes),
+        now,
+        half_life,
+        together.T,
+        last_degrees,
+    )
+    return together, degrees, last_degrees
 
 
 def _decayed_visitor(visitor: VisitorRow | None, now: int, columns: Columns) -> F64:

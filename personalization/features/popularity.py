@@ -38,12 +38,12 @@ class Popularity(Feature, frozen=True):
         share_of_all(view.at_level(ITEM), view.at_level(GLOBAL), columns, weights, out)
 
     def _columns_read(self, plan: StatePlan) -> tuple[I64, F64]:
-        return _read(self.event, duration_ms(self.half_life), plan)
+        return weighted_columns(self.event, duration_ms(self.half_life), plan)
 
 
 @lru_cache
-def _read(event: str | None, half_life: int, plan: StatePlan) -> tuple[I64, F64]:
-    """The columns that are summed, and their weights."""
+def weighted_columns(event: str | None, half_life: int, plan: StatePlan) -> tuple[I64, F64]:
+    """The counters that are summed, and their weights; without ``event`` all of interest."""
     told = [(event, 1.0)] if event is not None else zip(plan.events, plan.weights, strict=True)
     summed = [(plan.counter(name, half_life), weight) for name, weight in told if weight > 0]
     return np.array([column for column, _ in summed], np.int64), np.array([w for _, w in summed])

@@ -131,8 +131,10 @@ class View:
     only. ``decayed`` [L, n, E*H] are the candidates' counters and ``visitor_decayed`` [E*H] the
     visitor's, decayed to ``moment.now``. ``last_codes`` [m] are the item codes (-1: never heard
     of) of the visitor's last distinct items of interest, newest first, at most the plan's
-    ``covisit_window``; ``last_covisited`` their co-visited items. ``code`` gives a text's code
-    (not there: no candidate has it).
+    ``covisit_window``. ``together`` [n, m] is the weight, decayed to ``moment.now``, of candidate
+    and last item met by one visitor, in either order; ``degrees`` [n] and ``last_degrees`` [m] the
+    sum of the weights that an item keeps; ``last_decayed`` [m, E*H] the counters of the last items.
+    ``code`` gives a text's code (not there: no candidate has it).
     """
 
     plan: StatePlan
@@ -140,7 +142,10 @@ class View:
     candidates: CandidateColumns
     visitor: VisitorRow | None
     last_codes: I64
-    last_covisited: Neighbours
+    last_decayed: F64
+    together: F64
+    degrees: F64
+    last_degrees: F64
     code: Mapping[str, int]
     decayed: F64
     visitor_decayed: F64

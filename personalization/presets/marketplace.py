@@ -7,13 +7,16 @@ co-visitation and price remain.
 
 from personalization.features.affinity import Affinity, SessionAffinity
 from personalization.features.age import Age
+from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
 from personalization.features.covisited import CoVisited
 from personalization.features.decayed import Decayed
 from personalization.features.gap import PriceGap
+from personalization.features.own import Own
 from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
+from personalization.features.session_covisited import SessionCoVisited
 from personalization.features.since_last import SinceLast
 from personalization.features.visitor_count import VisitorCount
 from personalization.spec import (
@@ -90,6 +93,9 @@ marketplace = Spec(
         Age("seller"),
         PriceGap("price"),
         CoVisited(last=5),
+        SessionCoVisited(),
+        Own(),
+        Amount("price"),
         Candidate("score"),
     ],
 )

@@ -19,7 +19,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 class SourcePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A source of candidates, and how many it may bring."""
 
-    name: Literal["fresh", "trending", "covisited", "affinity"]
+    name: Literal["fresh", "trending", "popular", "covisited", "session", "affinity", "own"]
     count: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
@@ -84,9 +84,12 @@ def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
     """
     return Surface(
         sources=(
-            SourcePlan("covisited", 40),
+            SourcePlan("session", 60),
+            SourcePlan("covisited", 30),
+            SourcePlan("own", 40),
             SourcePlan("affinity", 50),
-            SourcePlan("trending", 50),
+            SourcePlan("trending", 30),
+            SourcePlan("popular", 30),
             SourcePlan("fresh", 30),
         ),
         diversity=dict.fromkeys(categories[:1], MIXING),

@@ -11,7 +11,8 @@ more. So what does not change need not be touched, until 16 half-lives later all
 new time (forward decay: Cormode et al., ICDE 2009).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from heapq import nsmallest
 from math import fsum, inf
 
 from personalization.decay import decay_factor
@@ -28,13 +29,13 @@ def add(topk: TopK, key: str, weight: float, at: int, half_life: int, size: int)
 
 
 def add_all(
-    topk: TopK, keys: Iterable[str], weight: float, at: int, half_life: int, size: int
+    topk: TopK, keys: Collection[str], weight: float, at: int, half_life: int, size: int
 ) -> None:
     """Add ``weight`` of each of ``keys`` at ``at`` ms; ``topk`` changes.
 
     A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
     earlier one with what would be left of it by then. Where that makes more than ``size`` keys,
-    the lightest but the newcomer goes (of equal ones the first in the alphabet): what is newest
+    the lightest but the newcomers go (of equal ones the first in the alphabet): what is newest
     can always grow.
 
     >>> topk = TopK()
@@ -56,12 +57,9 @@ def add_all(
         weight *= decay_factor(float(-elapsed), half_life)
     for key in keys:
         entry = entries.get(key)
-        if entry is not None:
-            entries[key] = (entry[0] + weight, entry[1] + 1)
-            continue
-        if len(entries) >= size:
-            topk.lost += _evict_lightest(entries)
-        entries[key] = (weight, 1)
+        entries[key] = (weight, 1) if entry is None else (entry[0] + weight, entry[1] + 1)
+    if len(entries) > size:
+        topk.lost += _evict(entries, keys, size)
 
 
 def add_plain(weights: dict[str, float], keys: Iterable[str], weight: float, size: int) -> None:
@@ -119,11 +117,24 @@ def _summed(weights: dict[str, list[float]]) -> Iterable[tuple[str, float]]:
     return ((key, fsum(parts)) for key, parts in weights.items())
 
 
-def _evict_lightest(entries: Entries) -> float:
+def _evict(entries: Entries, newest: Collection[str], size: int) -> float:
+    """Down to ``size``; the newest go last. What they weighed."""
+    if len(entries) == size + 1 and len(newest) == 1:
+        return _evict_lightest(entries, newest)
+    newest = set(newest)
+    order = [(key in newest, abs(weight), key) for key, (weight, _) in entries.items()]
+    lost = 0.0
+    for _, weight, key in nsmallest(len(entries) - size, order):
+        lost += weight
+        del entries[key]
+    return lost
+
+
+def _evict_lightest(entries: Entries, newest: Collection[str]) -> float:
     lightest, least = "", inf
     for key, (weight, _) in entries.items():
         size = weight if weight >= 0.0 else -weight
-        if size < least or (size == least and key < lightest):
+        if (size < least or (size == least and key < lightest)) and key not in newest:
             lightest, least = key, size
     del entries[lightest]
     return least

@@ -82,13 +82,16 @@ def daypart(at: int, utc_offset: int) -> int:
 
 
 def values_of(stamp: Stamp, dimension: str) -> list[str]:
-    """The values of an affinity's dimension that ``stamp`` has: none, one, or its tags.
+    """The values of an affinity's dimension that ``stamp`` has: none, one, or its tags. The item
+    itself is one of dimension ``"item"``.
 
     >>> values_of(Stamp("i1", "s1", {"tags": ["red", "new"]}), "tags")
     ['red', 'new']
-    >>> values_of(Stamp("i1", "s1"), "seller")
-    ['s1']
+    >>> values_of(Stamp("i1", "s1"), "seller"), values_of(Stamp("i1", "s1"), "item")
+    (['s1'], ['i1'])
     """
+    if dimension == "item":
+        return [stamp.item]
     value = stamp.seller if dimension == "seller" else stamp.attributes.get(dimension)
     if isinstance(value, str):
         return [value]
@@ -139,19 +142,21 @@ def _add_numbers(
                 row.numbers[index] = (weights + weight, sums + weight * log1p(value))
 
 
+def in_session(session: Session, event: StampedEvent, plan: StatePlan) -> bool:
+    """Whether ``event`` falls into ``session``, which is the current one. A late event does."""
+    if event.at < session.last:
+        return True
+    if event.session is not None:
+        return event.session == session.id
+    return event.at - session.last <= plan.session_gap
+
+
 def _session_at(row: VisitorRow, event: StampedEvent, plan: StatePlan) -> Session:
     """The session that ``event`` falls into, opened if need be. A late event opens none."""
     session, at = row.session, event.at
-    if session is not None:
-        if at < session.last:
-            return session
-        if event.session is not None:
-            same = event.session == session.id
-        else:
-            same = at - session.last <= plan.session_gap
-        if same:
-            session.last = at
-            return session
+    if session is not None and in_session(session, event, plan):
+        session.last = max(session.last, at)
+        return session
     row.session = Session(
         id=event.session,
         start=at,

@@ -10,6 +10,9 @@ from personalization.candidates.covisited import CoVisited
 from personalization.candidates.find import SOURCES, find_candidates
 from personalization.candidates.fresh import Fresh
 from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.own import Own
+from personalization.candidates.popular import Popular
+from personalization.candidates.session import SessionNeighbours
 from personalization.candidates.source import Inputs, Source
 from personalization.candidates.trending import Trending
 from personalization.codec import Codec
@@ -139,6 +142,41 @@ def test_affinity_lasts_beyond_the_session(shop: Any) -> None:
     assert draw(Affinity(), inputs(shop, "me", empty_index()), 9) == []
 
 
+def test_popular_is_what_lasted(shop: Any) -> None:
+    """A month of wishes outweighs one of today, which trends."""
+    shop.stock(2)
+    click(shop, "v1", "i0", "i0")
+    shop.now += 72 * HOUR
+    click(shop, "v2", "i1")
+    assert draw(Popular(), inputs(shop), 1) == ["i0"]
+    assert draw(Trending(), inputs(shop), 1) == ["i1"]
+
+
+def test_own_is_what_the_visitor_turned_to(shop: Any) -> None:
+    """The heaviest first, nothing disliked; nothing for others."""
+    shop.stock(4)
+    click(shop, "me", "i3", "i1", "i1")
+    click(shop, "me", "i2", type="dislike")
+    assert draw(Own(), inputs(shop, "me"), 9) == ["i1", "i3"]
+    assert draw(Own(), inputs(shop, "nobody"), 9) == []
+    assert draw(Own(), inputs(shop), 9) == []
+
+
+def test_session_neighbours_fit_the_whole_session(shop: Any) -> None:
+    """Not only the last item, nor what everybody has; nothing that the session has already."""
+    shop.stock(6)
+    for visitor in ("a", "b"):
+        click(shop, visitor, "i2", "i0")
+        click(shop, visitor + "!", "i5", "i1")
+    for number in range(30):
+        click(shop, f"v{number}", "i5")
+    click(shop, "me", "i0", "i1")
+    assert draw(SessionNeighbours(), inputs(shop, "me"), 9) == ["i2", "i5"]
+    shop.now += 2 * HOUR
+    assert draw(SessionNeighbours(), inputs(shop, "me"), 9) == ["i2", "i5"]
+    assert draw(SessionNeighbours(), inputs(shop), 9) == []
+
+
 def test_sources_are_merged(shop: Any) -> None:
     """Each candidate once, with all that found it."""
     shop.stock(3)
@@ -151,7 +189,15 @@ def test_sources_are_merged(shop: Any) -> None:
 
 def test_every_source_has_its_name() -> None:
     """Surfaces name them."""
-    assert sorted(SOURCES) == ["affinity", "covisited", "fresh", "trending"]
+    assert sorted(SOURCES) == [
+        "affinity",
+        "covisited",
+        "fresh",
+        "own",
+        "popular",
+        "session",
+        "trending",
+    ]
 
 
 def test_lists_of_a_shop_without_groups(shop: Any) -> None:

@@ -271,4 +271,5 @@ def test_the_last_items_are_those_of_interest() -> None:
     got = view_of(columns, Moment(NOW), ["a"], visitor)
     ids = [None if code < 0 else columns.item_id(code) for code in got.last_codes]
     assert ids == [None, None, None, "a", "b"]
-    assert got.last_covisited.codes.shape == (5, PLAN.covisits)
+    assert got.together.shape == (1, 5)
+    assert got.last_decayed.shape == (5, got.visitor_decayed.size)

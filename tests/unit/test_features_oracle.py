@@ -163,8 +163,8 @@ def gap(asked: Asked) -> float:
     return 0.0 if price is None else math.log1p(price) - total / weight
 
 
-def covisits(asked: Asked) -> list[tuple[float, float]]:
-    """For each of the last three items of interest: the weight met, and the divisor."""
+def met(asked: Asked) -> list[tuple[str, float, float]]:
+    """For each of the last items of interest, newest first: the weight met, and the divisor."""
     half_life = SPEC.plan.covisit_half_life
 
     def weights(id: str) -> dict[str, float]:
@@ -177,11 +177,43 @@ def covisits(asked: Asked) -> list[tuple[float, float]]:
     liked = [i.item for i in asked.visitor.last[::-1] if SPEC.plan.weights[i.event] > 0]
     own = weights(asked.id)
     pairs = []
-    for last in list(dict.fromkeys(liked))[:3]:
+    for last in dict.fromkeys(liked):
         theirs = weights(last)
         size = math.sqrt((1 + sum(own.values())) * (1 + sum(theirs.values())))
-        pairs.append((own.get(last, 0.0) + theirs.get(asked.id, 0.0), size))
+        pairs.append((last, own.get(last, 0.0) + theirs.get(asked.id, 0.0), size))
     return pairs
+
+
+def covisits(asked: Asked) -> list[tuple[float, float]]:
+    return [(weight, size) for _, weight, size in met(asked)[:3]]
+
+
+def session_covisits(asked: Asked) -> list[tuple[float, float, float, float]]:
+    """For each item of the session: weight met, divisor, and both items' interest and 1."""
+    session, plan = asked.visitor.session, SPEC.plan
+    assert session is not None
+    there = {i.item for i in asked.visitor.last if i.at >= session.start}
+
+    def interest(id: str) -> float:
+        asked_of = Asked(asked.shop, asked.moment, {}, id)
+        told = zip(plan.events, plan.weights, strict=True)
+        return 1 + sum(w * asked_of.count("item", e, 30 * DAY) for e, w in told if w > 0)
+
+    own = interest(asked.id)
+    return [(w, size, own, interest(last)) for last, w, size in met(asked) if last in there]
+
+
+def own_kept(asked: Asked) -> tuple[float, int]:
+    """The decayed weight and the count of the visitor's own events with the item."""
+    index = SPEC.plan.affinity_index["item", False]
+    topk = asked.visitor.affinities[index]
+    weight, count = topk.entries.get(asked.id, (0.0, 0))
+    return weight * asked.decay(topk.at, SPEC.plan.affinities[index].half_life), count
+
+
+def amount(asked: Asked) -> float:
+    price = asked.attribute("price")
+    return -1.0 if price is None else math.log1p(price)
 
 
 def dearer(asked: Asked) -> float:
@@ -236,6 +268,17 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "price_distance": lambda asked: abs(gap(asked)),
     "covisited": lambda asked: sum(weight / size for weight, size in covisits(asked)),
     "covisited_weight": lambda asked: math.log1p(sum(weight for weight, _ in covisits(asked))),
+    "session_covisited": lambda asked: sum(w / size for w, size, _, _ in session_covisits(asked)),
+    "session_covisited_max": lambda asked: max(
+        (w / math.sqrt(own * last) for w, _, own, last in session_covisits(asked)), default=0.0
+    ),
+    "session_covisited_share": lambda asked: sum(
+        w / last for w, _, _, last in session_covisits(asked)
+    ),
+    "own_weight": lambda asked: signed_log(own_kept(asked)[0]),
+    "own_count": lambda asked: math.log1p(own_kept(asked)[1]),
+    "own_rate": lambda asked: own_kept(asked)[1] / 3,
+    "amount_price": amount,
     "candidate_score": lambda asked: asked.scores.get(asked.id, 0.0),
     "dearer": dearer,
 }

@@ -24,8 +24,11 @@ def test_the_default_surface_fits_the_marketplace() -> None:
     assert {source.name for source in surface.sources} == {
         "fresh",
         "trending",
+        "popular",
         "covisited",
+        "session",
         "affinity",
+        "own",
     }
     assert surface.temperature == 0.0
     assert default_surface(()).diversity == {}

@@ -8,6 +8,7 @@ import pytest
 
 from personalization.features.affinity import Affinity, SessionAffinity
 from personalization.features.age import Age
+from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
 from personalization.features.covisited import CoVisited
 from personalization.features.decayed import Decayed
@@ -120,7 +121,8 @@ def test_columns_lie_one_after_another() -> None:
         Age("visitor"),
         PriceGap("weight"),
         CoVisited(last=0),
-        CoVisited(last=6),
+        CoVisited(last=25),
+        Amount("weight"),
     ],
     ids=repr,
 )
@@ -229,11 +231,11 @@ def test_features_alone_do_not_rename_the_tables() -> None:
 
 
 def test_the_marketplace_has_what_its_world_needs() -> None:
-    """Some fifty columns, over the six events of a marketplace."""
+    """Some sixty columns, over the six events of a marketplace."""
     assert marketplace.plan.events == (
         "impression", "view", "click", "cart", "purchase", "dislike",
     )  # fmt: skip
-    assert 45 <= len(marketplace.columns) <= 55
+    assert 55 <= len(marketplace.columns) <= 65
 
 
 def test_the_marketplace_works_for_a_shop_with_purchases_alone() -> None:

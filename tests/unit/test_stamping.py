@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from personalization.duplicates import DuplicateWindow
@@ -133,6 +134,18 @@ def test_interest_tells_which_items_led_here() -> None:
     assert previous(row, event("impression", NOON + 9, PLAIN)) == [()]
     assert previous(row, event("dislike", NOON + 9, PLAIN)) == [()]
     assert previous(None, event("view", NOON, SHOE)) == [()]
+
+
+def test_what_was_before_the_session_led_nowhere() -> None:
+    """Neither after a gap, nor in a session with another name."""
+    row = visitor(event("view", NOON, SHOE))
+    late = NOON + PLAN.session_gap
+    assert previous(row, event("view", late, HAT)) == [("shoe",)]
+    assert previous(row, event("view", late + 1, HAT)) == [()]
+    named = msgspec.structs.replace(event("view", NOON + 1, HAT), session="s")
+    assert previous(row, named) == [()]
+    row = visitor(event("view", NOON, SHOE), event("view", late + 1, HAT))
+    assert previous(row, event("view", late + 2, BOOT)) == [("hat",)]
 
 
 def test_items_of_one_event_lead_to_each_other() -> None:
