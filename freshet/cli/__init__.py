@@ -15,6 +15,7 @@ _COMMANDS = {
     "audit": "audit",
     "doctor": "doctor",
     "loadtest": "loadtest",
+    "train": "train",
     "evaluate": "evaluate",
 }
 

@@ -1,0 +1,1 @@
+"""``freshet train``: reads a log, learns, and has what is better serve."""

@@ -1,0 +1,1 @@
+"""Learning to rank from what was served: examples, a fit, a gate, a card."""
