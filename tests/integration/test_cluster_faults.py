@@ -20,7 +20,7 @@ import pytest
 from eventlog.protocol import Entry, TopicPartition
 from tables.dead_letters import DEAD_LETTER
 from tables.topics import CATALOGUE, DEAD_LETTERS, SIGNALS, VISITOR_EVENTS
-from tests.integration.cluster import Deployment, Process
+from tests.integration.cluster import SOON, Deployment, Process
 from tests.integration.cluster_load import Load, check_all, none_lost, rows_of, stalls
 from tests.kafka_broker import Cluster
 from tests.logs import topic_records
@@ -29,10 +29,11 @@ from tests.seeds import seeds
 pytestmark = pytest.mark.kafka
 
 FRESH_MS = 50.0
+BUSY_MS = 2_000.0
 FRESH_AGAIN_SECONDS = 20.0
 BEFORE_SECONDS = 4.0
 SETTLE_SECONDS = 5.0
-AFTER_SECONDS = 5.0
+AFTER_SECONDS = 12.0
 
 SMALL_BUFFERS = """
 import tables.replicas.store
@@ -62,7 +63,7 @@ class System:
 
 @asynccontextmanager
 async def system(folder: Path, broker: Cluster, prefix: str) -> AsyncIterator[System]:
-    """Started, and ended whatever happens."""
+    """Started, each worker with partitions, and ended whatever happens."""
     async with Deployment(folder, broker, prefix, session_timeout="6s") as deployment:
         workers = [deployment.worker(name) for name in ("one", "two")]
         apis = [
@@ -71,6 +72,9 @@ async def system(folder: Path, broker: Cluster, prefix: str) -> AsyncIterator[Sy
         ]
         for process in (*workers, *apis):
             await asyncio.to_thread(process.ready)
+        async with asyncio.timeout(SOON):
+            while not all(w.metrics()["freshet_worker_partitions"] for w in workers):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         yield System(deployment, workers, apis)
 
 
@@ -181,8 +185,11 @@ async def test_poison_is_kept_apart_and_passed(one: System) -> None:
 
 async def test_a_rolling_restart_fails_nothing(one: System) -> None:
     """Every process is stopped in good order and started again, one after another: no request
-    fails, and soon after each what is written is known within 50 ms again (or about as soon as
-    before, on a machine that is too busy for that)."""
+    fails, and soon after each what is written is known within 50 ms again.
+
+    On a machine that is too busy for that it need only be known about as soon as before. Where not
+    even the load keeps its time it sees late that a replica is about to stop: a connection may
+    die then, and two seconds are soon."""
     load = Load(one.deployment.folder, one.apis)
     restarts = []
     try:
@@ -201,9 +208,11 @@ async def test_a_rolling_restart_fails_nothing(one: System) -> None:
     by_second = result["by_second"]
     print(time_line(restarts, by_second))
     none_lost(result)
-    assert result["connections_died"] == result["put_off"] == {}
+    kept_up = result["generator"]["kept_up"]
+    if kept_up:
+        assert result["connections_died"] == result["put_off"] == {}
     before = [own_event(second) for second in by_second if 1 <= second["second"] < BEFORE_SECONDS]
-    bound = max(FRESH_MS, 2 * max(before))
+    bound = max(FRESH_MS, 2 * max(before)) if kept_up else BUSY_MS
     for restart in restarts:
         waited = fresh_after(restart.ready, by_second, bound)
         print(json.dumps({"restarted": restart.name, "within_ms": bound, "after_s": waited}))
