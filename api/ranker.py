@@ -57,8 +57,8 @@ class Ranker:
     async def decide(self, request: RankRequest) -> Decision:
         """The decision, which is queued for the log.
 
-        Raises ``Problem`` (404 for an unknown ``after``, 422 for an unknown surface or a wrong
-        token) and ``Rejected``.
+        Raises ``Problem`` (404 for an unknown ``after`` or ``similar_to``, 422 for an unknown
+        surface or a wrong token) and ``Rejected``.
         """
         surface = self._surfaces.get(request.surface)
         if surface is None:
@@ -68,6 +68,9 @@ class Ranker:
         began = perf_counter()
         caught_up = await self._wait(request)
         waited = perf_counter()
+        near = request.similar_to
+        if near is not None and request.candidates is None and not self._known(near):
+            raise Problem(404, f"nothing is known of item {near!r}")
         now = self._clock()
         decision = rank(
             request,
@@ -95,6 +98,9 @@ class Ranker:
         """The record of a decision."""
         data = self._queue.recent(id) or await self._replicas.decision(id)
         return None if data is None else DECISIONS.decode(data)
+
+    def _known(self, item: str) -> bool:
+        return bool(self._replicas.columns.slots([item])[0])
 
     async def _pages_before(self, after: str) -> list[str]:
         shown = self._queue.pages(after)

@@ -5,14 +5,15 @@ from typing import Any
 
 from freshet.settings import SettingsError, import_attribute
 from freshet.specs import in_one_line
+from personalization.ranking.similar import SIMILAR, similar_surface
 from personalization.ranking.surface import Surface, SurfaceError, check_surface, default_surface
 from personalization.spec import Spec
 
 
 def load_surfaces(path: str | None, spec: Spec) -> dict[str, Surface]:
-    """The declared surfaces, by name, and ``default``. Raises ``SettingsError``."""
+    """The declared surfaces, by name, ``default`` and ``similar``. Raises ``SettingsError``."""
     declared = [] if path is None else _imported(path)
-    surfaces = {"default": default_surface(spec.plan.categories)}
+    surfaces = {"default": default_surface(spec.plan.categories), SIMILAR: similar_surface()}
     for surface in declared:
         if not isinstance(surface, Surface):
             raise SettingsError(f"surfaces: {path!r} holds a {type(surface).__name__}")

@@ -22,6 +22,7 @@ from eventlog.embedded.log import now_ms
 from eventlog.protocol import EventLog, TopicPartition
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.formula import Formula
+from personalization.ranking.similar import similar_surface
 from personalization.ranking.surface import Surface, default_surface
 from tables.bulk import Bulk
 from tables.replicas import Replicas
@@ -121,7 +122,7 @@ async def running(
     formula = Formula(marketplace.columns, marketplace.feature_set_id)
     models = ModelReplica(log, formula, marketplace.columns)
     readiness = Readiness()
-    declared = (default_surface(), *surfaces)
+    declared = (default_surface(), similar_surface(), *surfaces)
     app = make_app(
         log=wrap_log(log),
         replicas=replicas,

@@ -1,4 +1,4 @@
-"""``POST /v1/rank``: what to show, and in which order."""
+"""``POST /v1/rank``, ``POST /v1/similar/items/{id}``: what to show, and in which order."""
 
 from time import perf_counter
 
@@ -11,16 +11,27 @@ from api.operation import Operation
 from api.services import METRICS, RANKER
 from personalization.ranking.answer import RankAnswer
 from personalization.ranking.answer import answer as answer_of
-from personalization.ranking.request import RankRequest
+from personalization.ranking.request import RankRequest, SimilarRequest
 
 _REQUEST = msgspec.json.Decoder(RankRequest)
+_SIMILAR = msgspec.json.Decoder(SimilarRequest)
 
 
 async def post_rank(request: web.Request) -> web.Response:
     """Rank the candidates given, or those that the surface's sources find."""
-    stage = request.app[METRICS].rank_stage
     began = perf_counter()
-    asked = await read_as(request, _REQUEST)
+    return await _decide(request, await read_as(request, _REQUEST), began)
+
+
+async def post_similar_items(request: web.Request) -> web.Response:
+    """Rank the neighbours of an item for who looks at it."""
+    began = perf_counter()
+    asked = await read_as(request, _SIMILAR)
+    return await _decide(request, asked.of(request.match_info["id"]), began)
+
+
+async def _decide(request: web.Request, asked: RankRequest, began: float) -> web.Response:
+    stage = request.app[METRICS].rank_stage
     stage.labels("parse").observe(perf_counter() - began)
     decision = await request.app[RANKER].decide(asked)
     began = perf_counter()
@@ -67,6 +78,39 @@ OPERATIONS = (
             "context": {"device": "phone", "utc_offset": 60},
             "filters": {"all": [{"price": {"lte": 80}}, {"category": {"in": ["shoes"]}}]},
         },
+        problems=(400, 404, 413, 422),
+    ),
+    Operation(
+        "POST",
+        "/v1/similar/items/{id}",
+        post_similar_items,
+        "ranking",
+        "Rank what is near an item, for the viewer",
+        RankAnswer,
+        {
+            "decision": "01M8216CSV000C000000000001",
+            "items": [
+                {
+                    "item": "i5",
+                    "score": 0.8,
+                    "propensity": 1.0,
+                    "sources": ["covisited", "category"],
+                    "reasons": [],
+                }
+            ],
+            "dropped": {},
+            "freshness": {
+                "newest_event_ms": 12,
+                "behind": {"visitors": 0, "items": 0},
+                "measured_ms_ago": 40,
+                "caught_up": None,
+            },
+            "arms": {},
+            "model": "formula",
+            "feature_set": "9c1f00000000",
+        },
+        SimilarRequest,
+        {"visitor": "v1", "limit": 12, "context": {"device": "phone"}},
         problems=(400, 404, 413, 422),
     ),
 )

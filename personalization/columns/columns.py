@@ -148,6 +148,14 @@ class Columns:
         """The items co-visited with each of ``ids``."""
         return self._neighbours_of(self.slots(ids))
 
+    def keepers(self, id: str, among: I64) -> tuple[I64, F64, I64]:
+        """Those of the slots ``among`` that keep ``id`` as co-visited: slots [m], their weights,
+        and the times (ms) that these are decayed to."""
+        items = self._items
+        rows, places = np.nonzero(items.neighbours.take(among, axis=0) == self._slots[id])
+        slots = among[rows]
+        return slots, items.weights[slots, places], items.covisited_at[slots]
+
     def decayed(self, slots: I64, now: int) -> F64:
         """The counters of items [n, E*H], decayed to ``now`` (ms)."""
         items = self._item_counters

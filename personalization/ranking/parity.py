@@ -13,6 +13,7 @@ from personalization.features.view import F32, ITEM, SELLER
 from personalization.plan import GLOBAL, StatePlan
 from personalization.ranking.hydrate import VISITOR, RowRead, merged_again
 from personalization.ranking.request import callers_candidates, moment_of
+from personalization.ranking.similar import looking_at
 from personalization.spec import Spec
 from personalization.state import keys
 from personalization.state.rows import (
@@ -133,7 +134,9 @@ def audit(decision: Decision, rows: RowsAt, spec: Spec) -> Difference | None:
 def _vectors(decision: Decision, columns: Columns, read: list[RowRead], spec: Spec) -> F32:
     """The vectors of the candidates that were scored, float32[m, k]."""
     caller = callers_candidates(decision.request.candidates or [])[1]
-    visitor = merged_again(read, spec.plan)
+    visitor, near = merged_again(read, spec.plan), decision.request.similar_to
+    if near is not None:
+        visitor = looking_at(visitor, near, decision.at, spec.plan)
     moment = moment_of(decision.request, decision.at)
     view = view_of(columns, moment, decision.candidates, visitor, caller)
     return feature_matrix(spec, view)[list(scored_of(decision))]

@@ -7,6 +7,7 @@ import numpy as np
 
 from personalization.candidates.find import find_candidates
 from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.similar import find_similar
 from personalization.candidates.source import Inputs
 from personalization.columns import view_of
 from personalization.columns.views import last_items
@@ -16,7 +17,7 @@ from personalization.features.view import F32, F64, I64, OFFSET, View
 from personalization.plan import StatePlan
 from personalization.ranking.choose import UNKNOWN, Choice, Terms, choose
 from personalization.ranking.filters import compile_predicate
-from personalization.ranking.hydrate import Hydrated, StateReader, hydrate
+from personalization.ranking.hydrate import StateReader, hydrate
 from personalization.ranking.request import (
     RankRequest,
     callers_candidates,
@@ -24,6 +25,7 @@ from personalization.ranking.request import (
     moment_of,
 )
 from personalization.ranking.scorer import Scorer
+from personalization.ranking.similar import looking_at
 from personalization.ranking.surface import Surface, compile_rules
 from personalization.ranking.values import attribute_kinds, record, values_of
 from personalization.spec import Spec
@@ -71,15 +73,19 @@ def rank(
     rules = compile_rules(surface.rules, kinds)
 
     who = hydrate(request.visitor, request.user, state, plan)
+    viewer = who.visitor
     features: Mapping[str, F64] = {}
+    inputs = Inputs(columns, index or empty_index(), viewer, now)
     if request.candidates is not None:
         ids, features = callers_candidates(request.candidates)
         sources = [[CALLER]] * len(ids)
+    elif request.similar_to is not None:
+        ids, sources = find_similar(request.similar_to, inputs)
+        viewer = looking_at(viewer, request.similar_to, now, plan)
     else:
-        inputs = Inputs(columns, index or empty_index(), who.visitor, now)
         ids, sources = find_candidates([(s.name, s.count) for s in surface.sources], inputs)
 
-    view = view_of(columns, moment, ids, who.visitor, features)
+    view = view_of(columns, moment, ids, viewer, features)
     matrix = feature_matrix(spec, view)
     scores = scorer.score(matrix)
     if not np.isfinite(scores).all():
@@ -121,7 +127,7 @@ def rank(
         candidates=ids,
         sources=sources,
         values=record(values, terms.reads(), columns.texts.text),
-        offsets=_offsets(view, who, state, plan),
+        offsets=_offsets(view, state, plan),
         scores=scores.tobytes(),
         scored=scored,
         columns=matrix.shape[1],
@@ -153,9 +159,9 @@ def _vectors(matrix: F32, order: I64, keep: str) -> tuple[bytes, list[int] | Non
     return matrix[order].tobytes(), order.tolist()
 
 
-def _offsets(view: View, who: Hydrated, state: StateReader, plan: StatePlan) -> Offsets:
+def _offsets(view: View, state: StateReader, plan: StatePlan) -> Offsets:
     candidates = view.candidates
-    last = [] if who.visitor is None else last_items(who.visitor, plan)
+    last = [] if view.visitor is None else last_items(view.visitor, plan)
     offsets = np.empty((2 + len(candidates.levels), len(candidates.ids)), np.int64)
     offsets[0] = candidates.catalogue_offset
     offsets[1] = candidates.seller_catalogue_offset

@@ -32,7 +32,7 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (minutes) and ``session``; anything else is for the spec's context features. ``filters`` is a
     predicate (see ``filters.py``). ``token`` is of an earlier write that must be known first:
     ``wait`` says whether in the visitor's own rows only or in ``all``. ``after`` is a decision
-    whose items are not shown again.
+    whose items are not shown again. With ``similar_to``, an item, its neighbours are ranked.
     """
 
     visitor: Id | None = None
@@ -48,6 +48,26 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
     wait: Literal["own", "all"] = "own"
     after: Id | None = None
+    similar_to: Id | None = None
+
+
+class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who looks at an item whose neighbours are to be ranked: as in ``RankRequest``."""
+
+    visitor: Id | None = None
+    user: Id | None = None
+    surface: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "similar"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = 20
+    context: Annotated[dict[str, ContextValue], msgspec.Meta(max_length=64)] = {}
+    filters: dict[str, Any] | None = None
+    explain: bool = False
+    token: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
+    wait: Literal["own", "all"] = "own"
+    after: Id | None = None
+
+    def of(self, item: str) -> RankRequest:
+        """The same of ``item``."""
+        return RankRequest(**msgspec.structs.asdict(self), similar_to=item)
 
 
 def moment_of(request: RankRequest, now: int) -> Moment:
@@ -68,9 +88,11 @@ def moment_of(request: RankRequest, now: int) -> Moment:
 
 
 def check_ids(request: RankRequest) -> None:
-    """Raises ``Rejected`` where ``visitor``, ``user`` or a candidate cannot be an id."""
+    """Raises ``Rejected`` where ``visitor``, ``user``, ``similar_to`` or a candidate cannot be an
+    id, or where there are candidates beside ``similar_to``."""
     errors = []
-    for field, value in (("visitor", request.visitor), ("user", request.user)):
+    for field in ("visitor", "user", "similar_to"):
+        value = getattr(request, field)
         reason = None if value is None else id_error(value)
         if reason is not None:
             errors.append(FieldError(field, reason))
@@ -86,6 +108,8 @@ def check_ids(request: RankRequest) -> None:
         errors.append(
             FieldError("visitor", f"may not start with {USER_VISITOR!r}: give user instead")
         )
+    if request.similar_to is not None and request.candidates is not None:
+        errors.append(FieldError("similar_to", "finds the candidates: give no others"))
     if errors:
         raise Rejected(errors)
 

@@ -55,7 +55,8 @@ async def drive(url: str, rankings: int, seed: int) -> Served:
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(url, timeout=timeout, raise_for_status=True) as http:
         drawn = random.Random(seed)
-        await _post(http, "/v1/catalogue", [_item(i, drawn) for i in range(ITEMS)])
+        listed = await _post(http, "/v1/catalogue", [_item(i, drawn) for i in range(ITEMS)])
+        await _known(http, listed["token"], served)
         await asyncio.gather(
             *(
                 _line(http, rankings // LINES + 1, line, random.Random(f"{seed} {line}"), served)
@@ -63,6 +64,15 @@ async def drive(url: str, rankings: int, seed: int) -> Served:
             )
         )
     return served
+
+
+async def _known(http: aiohttp.ClientSession, token: str, served: Served) -> None:
+    """Rank until a ranking knows what ``token`` is of."""
+    caught_up = False
+    while not caught_up:
+        answer = await _post(http, "/v1/rank", {"token": token})
+        served.shown[answer["decision"]] = [shown["item"] for shown in answer["items"]]
+        caught_up = answer["freshness"]["caught_up"]
 
 
 async def _line(
@@ -81,7 +91,7 @@ async def _line(
             request |= {"token": token, "wait": drawn.choice(["own", "all"])}
         if before is not None and drawn.random() < 0.3:
             request |= {"after": before}
-        answer = await _post(http, "/v1/rank", request)
+        answer = await _post(http, _similar(request, drawn), request)
         before = answer["decision"]
         assert before not in served.shown, number
         served.shown[before] = [shown["item"] for shown in answer["items"]]
@@ -116,6 +126,15 @@ def _ranking(visitor: str, drawn: random.Random) -> JSON:
             ]
         )
     return request
+
+
+def _similar(request: JSON, drawn: random.Random) -> str:
+    """Where to send ``request``; now and then as one for what is near an item."""
+    if drawn.random() < 0.85:
+        return "/v1/rank"
+    del request["surface"]
+    request.pop("candidates", None)
+    return f"/v1/similar/items/i{drawn.randrange(ITEMS)}"
 
 
 def _events(visitor: str, drawn: random.Random) -> Iterator[JSON]:
