@@ -76,7 +76,7 @@ class Split:
 
 
 def forward(
-    examples: Examples, *, first: float = 0.4, folds: int = 3, stop: float = 0.15
+    examples: Examples, *, first: float = 0.5, folds: int = 2, stop: float = 0.15
 ) -> list[Split]:
     """Reports on the newest lists in ``folds`` equal parts, the first after the share ``first`` of
     all: each part by a model of what came before it (forward chaining: Tashman, Out-of-sample

@@ -29,7 +29,9 @@ PILOT_TREES = 100
 POSITIONS = 50
 """Positions further down are taken for one."""
 
-_LARGEST_OFFSET = 1.1  # of a position: odds three times as large
+_LARGEST_OFFSET = 1.5
+_STEPS = 4
+_SHRINKAGE = 5.0
 _SHARED = {
     "learning_rate": 0.03,
     "num_leaves": 15,
@@ -148,18 +150,22 @@ def fit(
 
 def position_offsets(examples: Examples, logits: F64) -> F64:
     """What each position adds to the logit of an outcome, float64[POSITIONS + 2] (the last:
-    position unknown): one Newton step from ``logits`` [n], shrunk where there is little data; 0
+    position unknown): a few Newton steps from ``logits`` [n], shrunk where there is little data; 0
     on average over rows."""
     positions = _positions(examples)
     weights = examples.weights.astype(np.float64)
-    expected = 1.0 / (1.0 + np.exp(-logits))
+    happened = examples.labels > 0.0
+    offsets = np.zeros(POSITIONS + 2)
 
     def total(values: F64) -> F64:
         return np.asarray(np.bincount(positions, weights * values, POSITIONS + 2), np.float64)
 
-    steps = total((examples.labels > 0.0) - expected) / (total(expected * (1.0 - expected)) + 5.0)
-    there = total(np.ones_like(expected))
-    centred = steps - (steps * there).sum() / there.sum()
+    for _ in range(_STEPS):
+        expected = 1.0 / (1.0 + np.exp(-logits - offsets[positions]))
+        slope = total(happened - expected) - _SHRINKAGE * offsets
+        offsets += slope / (total(expected * (1.0 - expected)) + _SHRINKAGE)
+    there = total(np.ones(len(positions)))
+    centred = offsets - (offsets * there).sum() / there.sum()
     return np.asarray(np.clip(centred, -_LARGEST_OFFSET, _LARGEST_OFFSET), np.float64)
 
 

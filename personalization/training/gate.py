@@ -20,6 +20,7 @@ from personalization.training.off_policy import Places
 
 TOP = 10
 LEAST_LISTS = 100
+MARGIN = 0.01
 LEAST_EFFECTIVE = 100.0
 
 
@@ -46,7 +47,8 @@ def judge(
     *,
     seed: int,
 ) -> Verdict:
-    """Promote only if NDCG is better for certain, and the first place not worse for certain.
+    """Promote only if NDCG is better, and by its interval not worse by more than ``MARGIN`` of what
+    serves (non-inferiority: Piaggio et al., JAMA 2012); and the first place not worse for certain.
 
     ``reports`` are pages, each part with the candidate that has learned from none of them.
     """
@@ -105,8 +107,10 @@ def _decide(
     if ndcg is None or lists < LEAST_LISTS:
         return False, f"{lists} pages with an outcome are too few to judge by: {LEAST_LISTS} needed"
     said = f"NDCG@{TOP} {_words(ndcg['difference'])} against what serves, on {lists} pages"
-    if ndcg["difference"][1] <= 0.0:
-        return False, f"{said}: not better for certain"
+    value, low, _ = ndcg["difference"]
+    margin = MARGIN * ndcg["in_service"][0]
+    if value <= 0.0 or low < -margin:
+        return False, f"{said}: not better, or it may be worse by more than {margin:.4f}"
     if drawn:
         said += f"; first place {_words(drawn['difference'])} outcomes by what was drawn"
         if drawn["difference"][2] < 0.0:

@@ -75,7 +75,7 @@ def test_parts_follow_each_other_in_time() -> None:
     """No fit sees a page as new as the oldest that it is stopped by or judged on."""
     examples = joined(TOLD, replay=True)
     splits = forward(examples)
-    assert len(splits) == 4
+    assert len(splits) == 3
     reported = 0
     for split in splits:
         assert split.train.at[-1] < split.stop.at[0]
@@ -83,4 +83,4 @@ def test_parts_follow_each_other_in_time() -> None:
             assert split.stop.at[-1] < split.report.at[0]
         reported += len(split.report)
     assert len(splits[-1].report) == 0
-    assert reported >= 0.55 * len(examples)
+    assert reported >= 0.45 * len(examples)
