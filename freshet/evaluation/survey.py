@@ -122,7 +122,7 @@ def predicted_by(name: ProtocolName, positives: Sequence[str]) -> Sequence[str]:
 def schedule_of(
     split: Split, found: Survey, name: ProtocolName, positives: Sequence[str], *, learn: bool
 ) -> Schedule:
-    """When to learn, and from how many: about 15,000 lists of the 90 days before the test."""
+    """When to learn, and from how many: about 15,000 lists of the 60 days before the test."""
     if not learn:
         return Schedule(0.0)
     if name == "basket":

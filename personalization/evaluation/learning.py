@@ -32,7 +32,7 @@ class Collected:
     """Examples as they come. Only the last ``most`` lists are kept; ``missed`` counts those that
     no source had found what they were about for."""
 
-    def __init__(self, most: int = 20_000) -> None:
+    def __init__(self, most: int = 8_000) -> None:
         self.missed = 0
         self._most = most
         self._lists: list[tuple[int, F32, F32]] = []
@@ -94,14 +94,17 @@ def fit(
         "objective": objective,
         "metric": "ndcg" if ranked else "binary_logloss",
         "eval_at": [10],
-        "learning_rate": 0.05,
+        "learning_rate": 0.08,
         "num_leaves": 31,
-        "min_data_in_leaf": 50,
+        "min_data_in_leaf": min(500, 20 + rows // 1000),
         "lambda_l2": 1.0,
         "feature_fraction": 0.7,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
-        "lambdarank_truncation_level": 20,
+        # Of some hundred candidates one is wanted: all pairs with it count, and as much as in a
+        # short list.
+        "lambdarank_truncation_level": 150,
+        "lambdarank_norm": False,
         "num_threads": 2,
         "deterministic": True,
         "seed": SEED,

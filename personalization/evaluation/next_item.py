@@ -17,7 +17,7 @@ from personalization.evaluation.stage import Stage
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
-NEGATIVES = 60
+NEGATIVES = 200
 
 
 class NextItem:

@@ -37,7 +37,7 @@ class Schedule:
     Variants are tuned on the studied events of the last ``tuning`` ms before the test."""
 
     share: float
-    window: int = 90 * DAY
+    window: int = 60 * DAY
     refit: int = 7 * DAY
     refit_events: int = 0
     tuning: int = 14 * DAY
