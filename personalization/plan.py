@@ -73,7 +73,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     last_items: int = 24
     covisits: int = 64
     covisit_window: int = 24
-    covisit_half_life: int = 60 * 86_400_000
+    covisit_half_life: int = 30 * 86_400_000
     number_half_life: int = 30 * 86_400_000
     session_gap: int = 30 * 60_000
     session_size: int = 8

@@ -84,9 +84,9 @@ def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
     """
     return Surface(
         sources=(
-            SourcePlan("session", 60),
-            SourcePlan("covisited", 30),
-            SourcePlan("own", 40),
+            SourcePlan("session", 80),
+            SourcePlan("covisited", 20),
+            SourcePlan("own", 30),
             SourcePlan("affinity", 50),
             SourcePlan("trending", 30),
             SourcePlan("popular", 30),

@@ -12,7 +12,6 @@ new time (forward decay: Cormode et al., ICDE 2009).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from heapq import nsmallest
 from math import fsum, inf
 
 from personalization.decay import decay_factor
@@ -122,9 +121,14 @@ def _evict(entries: Entries, newest: Collection[str], size: int) -> float:
     if len(entries) == size + 1 and len(newest) == 1:
         return _evict_lightest(entries, newest)
     newest = set(newest)
-    order = [(key in newest, abs(weight), key) for key, (weight, _) in entries.items()]
+    old = [(abs(kept), key) for key, (kept, _) in entries.items() if key not in newest]
+    over = len(entries) - size
+    if over >= len(old):
+        old += sorted((abs(kept), key) for key, (kept, _) in entries.items() if key in newest)
+    else:
+        old.sort()
     lost = 0.0
-    for _, weight, key in nsmallest(len(entries) - size, order):
+    for weight, key in old[:over]:
         lost += weight
         del entries[key]
     return lost

@@ -416,11 +416,11 @@ def test_no_stream_makes_a_row_exceed_its_bound(seed: int, plan: StatePlan) -> N
     rng = random.Random(seed)
     bound = worst_visitor_row(plan)
     row: VisitorRow | None = None
+    largest = 0
     for offset in range(60):
         row = fold_visitor(row, heavy_event(rng, plan), 2**60 + offset, plan)
-        assert len(VISITORS.encode(row)) <= bound
-    assert row is not None
-    assert len(VISITORS.encode(row)) > 0.8 * bound
+        largest = max(largest, len(VISITORS.encode(row)))
+    assert 0.8 * bound < largest <= bound
 
 
 @given(st.lists(st.tuples(names, st.lists(names, max_size=5, unique=True), times), max_size=12))
