@@ -1,31 +1,23 @@
 """Learning to rank within the pass: examples taken when queries are asked, and a model of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import lightgbm
 import numpy as np
 
-from personalization.features.view import F32, I32, I64, Bool
+from personalization.features.view import F32, I64, Bool
 from personalization.ranking.scorer import Scorer
 from personalization.ranking.tree_arrays import TreesBuilder
 from personalization.ranking.tree_text import read_tree, split_model
 from personalization.ranking.trees import TreeScorer
+from personalization.training.examples import Examples
+from personalization.training.fit import fit as fit_examples
+from personalization.training.labels import Objective
 
-SEED = 7
 HELD_OUT = 0.15
 
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Lists in the order of time. ``matrix`` float32[n, columns], ``labels`` and ``weights``
-    float32[n], ``groups`` int32[lists] their lengths, ``at`` int64[lists] in ms."""
-
-    matrix: F32
-    labels: F32
-    groups: I32
-    at: I64
-    weights: F32
+_MANY = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 100, "lambda_l2": 1.0}
+# Of some hundred candidates one is wanted: all pairs with it count, and as much as in a short list.
+_LONG_LISTS = {**_MANY, "lambdarank_truncation_level": 150, "lambdarank_norm": False}
 
 
 class Collected:
@@ -70,59 +62,28 @@ def some_of(labels: F32, allowed: Bool, negatives: int, random: np.random.Genera
 
 
 def fit(
-    examples: Examples, feature_set: str, columns: Sequence[str], objective: str = "lambdarank"
-) -> Scorer:
-    """A LightGBM model; early stopping on the newest lists."""
-    lists = len(examples.groups)
+    examples: Examples,
+    feature_set: str,
+    columns: Sequence[str],
+    objective: Objective = "lambdarank",
+) -> Scorer | None:
+    """A model as ``freshet train`` fits it, scored as a server scores; the newest lists stop it.
+
+    ``None`` where all outcomes are the same.
+    """
+    lists = len(examples)
     split = lists - max(1, int(lists * HELD_OUT))
-    rows = int(examples.groups[:split].sum())
-    ranked = objective == "lambdarank"
-
-    def dataset(first: slice, groups: I32, reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
-        return lightgbm.Dataset(
-            examples.matrix[first],
-            examples.labels[first],
-            group=groups if ranked else None,
-            feature_name=list(columns),
-            reference=reference,
-            params={"verbose": -1},
-        )
-
-    train = dataset(slice(0, rows), examples.groups[:split], None)
-    valid = dataset(slice(rows, None), examples.groups[split:], train)
-    parameters = {
-        "objective": objective,
-        "metric": "ndcg" if ranked else "binary_logloss",
-        "eval_at": [10],
-        "learning_rate": 0.08,
-        "num_leaves": 31,
-        "min_data_in_leaf": min(500, 20 + rows // 1000),
-        "lambda_l2": 1.0,
-        "feature_fraction": 0.7,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        # Of some hundred candidates one is wanted: all pairs with it count, and as much as in a
-        # short list.
-        "lambdarank_truncation_level": 150,
-        "lambdarank_norm": False,
-        "num_threads": 2,
-        "deterministic": True,
-        "seed": SEED,
-        "verbose": -1,
-    }
-    model = lightgbm.train(
-        parameters,
+    train, stop = examples.part(0, split), examples.part(split, lists)
+    if any(len(np.unique(part.labels)) < 2 for part in (train, stop)):
+        return None
+    fitted = fit_examples(
         train,
-        400,
-        valid_sets=[valid],
-        callbacks=[lightgbm.early_stopping(30, verbose=False)],
+        stop,
+        columns,
+        objective=objective,
+        parameters=_LONG_LISTS if objective == "lambdarank" else _MANY,
     )
-    return _scorer(model, feature_set, columns)
-
-
-def _scorer(model: lightgbm.Booster, feature_set: str, columns: Sequence[str]) -> Scorer:
-    """The model as a server scores with it."""
-    parts = split_model(model.model_to_string())
+    parts = split_model(fitted.text)
     builder = TreesBuilder()
     for tree in parts.trees:
         builder.add(read_tree(tree, len(parts.columns)))

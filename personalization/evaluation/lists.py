@@ -17,6 +17,7 @@ from personalization.evaluation.query import Asker
 from personalization.evaluation.results import Results
 from personalization.evaluation.stage import Stage
 from personalization.features.view import F32, F64
+from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("mrr", "ndcg")
@@ -40,7 +41,7 @@ class Lists:
     ``positives`` of the same visitor before ``window`` ms have passed."""
 
     name = "list"
-    objective = "lambdarank"
+    objective: Objective = "lambdarank"
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from personalization.evaluation.protocol import Purpose
 from personalization.evaluation.query import Asker, Query
 from personalization.evaluation.results import Results
 from personalization.evaluation.stage import Stage
+from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
@@ -29,7 +30,7 @@ class NextItem:
     """
 
     name = "next_item"
-    objective = "lambdarank"
+    objective: Objective = "lambdarank"
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from personalization.evaluation.query import Asker
 from personalization.evaluation.results import Cell
 from personalization.evaluation.stage import Stage
 from personalization.features.view import F32, F64
+from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("auc", "log_loss", "calibration")
@@ -46,7 +47,7 @@ class Pointwise:
     """
 
     name = "pointwise"
-    objective = "binary"
+    objective: Objective = "binary"
 
     def __init__(
         self,

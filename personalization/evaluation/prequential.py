@@ -6,7 +6,6 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from personalization.evaluation.cost import Cost
-from personalization.evaluation.learning import Examples
 from personalization.evaluation.pipeline import Frozen, Realtime
 from personalization.evaluation.protocol import EvaluationProtocol, Purpose
 from personalization.evaluation.query import Asker, asker_of
@@ -14,6 +13,7 @@ from personalization.evaluation.split import DAY, Phase, Split
 from personalization.events import CatalogueRecord, StampedEvent
 from personalization.ranking.scorer import Scorer
 from personalization.replaying.world import World
+from personalization.training.examples import Examples
 from personalization.wire import KINDS, Line, Rejected
 
 _EVER = 1 << 60
@@ -44,7 +44,7 @@ class Schedule:
 
 
 class Prequential:
-    """The pass. ``fit`` makes a scorer of examples."""
+    """The pass. ``fit`` makes a scorer of examples, if there is something to learn."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Prequential:
         protocol: EvaluationProtocol,
         split: Split,
         schedule: Schedule,
-        fit: Callable[[Examples], Scorer],
+        fit: Callable[[Examples], Scorer | None],
         cost: Cost,
         *,
         seed: int,
@@ -125,10 +125,11 @@ class Prequential:
         self._next_fit = now + schedule.refit if schedule.refit else _EVER
         self._next_fit_event = self._predicted + (schedule.refit_events or _EVER)
         if len(self._protocol.collected) >= _FEW:
-            self.fits += 1
             scorer = self._fit(self._protocol.collected.examples(now - schedule.window))
-            self._realtime.scorer = scorer
-            self._frozen.use(scorer)
+            if scorer is not None:
+                self.fits += 1
+                self._realtime.scorer = scorer
+                self._frozen.use(scorer)
 
     def _take_in(self, lines: Sequence[Line]) -> None:
         for line in lines:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from personalization.evaluation.learning import Collected
 from personalization.evaluation.query import Asker
 from personalization.evaluation.results import Cell
+from personalization.training.labels import Objective
 from personalization.wire import Line
 
 
@@ -44,7 +45,7 @@ class EvaluationProtocol(Protocol):
         ...
 
     @property
-    def objective(self) -> str:
+    def objective(self) -> Objective:
         """What a model is fitted for: ``lambdarank`` or ``binary``."""
         ...
 
