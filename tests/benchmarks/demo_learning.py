@@ -1,9 +1,9 @@
 """One seed of the demo's marketplace, served by the formula and then by what was learned from it.
 
-Traffic for ``before`` seconds, ``freshet train --promote`` beside the server, then traffic for
-``after`` seconds more. Of the pages that the model ranked, what the formula would have shown is
-chosen again from the decisions' records: the same people, candidates and moments. Both are worth
-their true, hidden click probabilities.
+After ``before`` seconds of traffic ``freshet train --promote`` runs beside the server, and traffic
+goes on for ``after`` seconds more. Of the pages that the model ranked, what the formula would have
+shown is chosen again from the decisions' records: the same people, candidates and moments. Both
+are worth their true, hidden click probabilities.
 """
 
 import asyncio
@@ -79,21 +79,24 @@ async def _drive(
     async with Client(url) as client:
         await _wait_for(await list_catalogue(world, client, measured, rng), client)
 
-        async def traffic(seconds: float) -> list[Asked]:
-            start = asyncio.get_running_loop().time()
-            demand = Recorded(world, client, measured, start, seconds)
-            demand.asked = []
-            async with asyncio.TaskGroup() as group:
-                group.create_task(trade(world, client, measured, rng, start, start + seconds))
-                await demand.run()
-            return demand.asked
-
-        await traffic(before)
+        start = asyncio.get_running_loop().time()
+        most = before + after + TRAIN_SECONDS
+        demand = Recorded(world, client, measured, start, most)
+        demand.asked = []
+        going = [
+            asyncio.create_task(trade(world, client, measured, rng, start, start + most)),
+            asyncio.create_task(demand.run()),
+        ]
+        await asyncio.sleep(before)
         events, began = measured.events, time.monotonic()
         real = await asyncio.to_thread(_train, data, "--promote")
         seconds = time.monotonic() - began
-        nonsense = await asyncio.to_thread(_train, data, "--shuffle-labels", "--promote")
-        asked = await traffic(after) if real["gate"]["promote"] else []
+        nonsense = await asyncio.to_thread(_train, data, "--shuffle-labels")
+        if real["gate"]["promote"]:
+            await asyncio.sleep(max(0.0, after - (time.monotonic() - began - seconds)))
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going)
         return {
             "events": events,
             "train_seconds": round(seconds, 1),
@@ -102,7 +105,7 @@ async def _drive(
             "shuffled_refused": not nonsense["gate"]["promote"],
             "shuffled_gate": nonsense["gate"]["why"],
             "errors": dict(client.errors),
-            "asked": asked,
+            "asked": demand.asked,
         }
 
 
