@@ -24,6 +24,7 @@ from personalization.features.session_covisited import SessionCoVisited
 from personalization.features.since_last import SinceLast
 from personalization.features.view import Moment, View
 from personalization.features.visitor_count import VisitorCount
+from personalization.features.visitor_rate import VisitorRate
 from personalization.plan import StatePlan
 from personalization.spec import Category, Context, Event, Flag, LocalTime, Number, Spec, Tags
 from personalization.state.rows import (
@@ -80,6 +81,7 @@ def wide_spec(*more: Feature) -> Spec:
             SessionCount(),
             SessionCount("view"),
             VisitorCount("purchase"),
+            VisitorRate("view", per="impression"),
             SinceLast("item"),
             SinceLast("visit"),
             Age("item"),

@@ -19,6 +19,7 @@ from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
 from personalization.features.since_last import SinceLast
 from personalization.features.visitor_count import VisitorCount
+from personalization.features.visitor_rate import VisitorRate
 from personalization.spec import (
     Category,
     Context,
@@ -87,6 +88,8 @@ marketplace = Spec(
         SessionCount("click"),
         VisitorCount("click"),
         VisitorCount("purchase"),
+        VisitorRate("click", per="impression"),
+        VisitorRate("dislike", per="impression"),
         SinceLast("item"),
         SinceLast("visit"),
         Age("item"),

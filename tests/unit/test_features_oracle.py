@@ -142,6 +142,14 @@ def session_count(asked: Asked, *events: str) -> float:
     return math.log1p(sum(counts[SPEC.plan.event_index[event]] for event in events))
 
 
+def visitor_rate(asked: Asked) -> float:
+    view, seen = (SPEC.plan.event_index[event] for event in ("view", "impression"))
+    everybody = asked.shop.segments["global"].counts
+    rate = min(everybody[view] / (everybody[seen] + 10), 1.0)
+    own = asked.visitor.counts
+    return min((own[view] + 10 * rate) / (own[seen] + 10), 1.0)
+
+
 def since_item(asked: Asked) -> float:
     times = [i.at for i in asked.visitor.last if i.item == asked.id]
     return math.log1p((NOW - max(times)) / 1000 if times else YEAR_S)
@@ -260,6 +268,7 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "visitor_count_purchase": lambda asked: math.log1p(
         asked.visitor.counts[SPEC.plan.event_index["purchase"]]
     ),
+    "visitor_view_per_impression": visitor_rate,
     "since_last_item": since_item,
     "since_last_visit": lambda asked: math.log1p((NOW - asked.visitor.last_at) / 1000),
     "item_age": lambda asked: age(asked, "item"),
