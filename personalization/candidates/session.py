@@ -3,6 +3,7 @@
 import numpy as np
 
 from personalization.candidates.source import Inputs, in_stock
+from personalization.columns.views import met_together
 from personalization.features.popularity import weighted_columns
 from personalization.features.view import I64
 from personalization.plan import StatePlan
@@ -13,8 +14,8 @@ class SessionNeighbours:
     """The items nearest to those of the current session, popular ones held back.
 
     Session-to-item neighbours in the family of VS-kNN (Ludewig & Jannach, UMUAI 2018), from what
-    items keep of those they were met with: for each item of the session the cosine of its
-    neighbours, summed. Without a session, the visitor's last items stand for it.
+    items keep of those they were met with: the cosines of what is near to any item of the session
+    with all of them, summed. Without a session, the visitor's last items stand for it.
     """
 
     name = "session"
@@ -23,19 +24,17 @@ class SessionNeighbours:
         """Up to ``n`` slots."""
         columns, now, plan = inputs.columns, inputs.now, inputs.columns.plan
         last = [] if inputs.visitor is None else _session(inputs.visitor, now, plan)
+        ours = columns.slots(last)
         near = columns.neighbours(last)
-        there = near.codes > 0
-        slots, place = np.unique(near.codes[there].astype(np.int64), return_inverse=True)
+        slots = np.unique(near.codes[near.codes > 0]).astype(np.int64)
+        slots = slots[~np.isin(slots, ours)]
         if not len(slots):
             return slots
         counters, weights = weighted_columns(None, max(plan.half_lives), plan)
         interest = columns.decayed(slots, now)[:, counters] @ weights + 1.0
-        theirs = columns.decayed(columns.slots(last), now)[:, counters] @ weights + 1.0
-        # A list's order needs no exact bits.
-        fresh = np.exp2(-np.maximum(now - near.at, 0) / plan.covisit_half_life)
-        met = near.weights * (fresh / np.sqrt(theirs))[:, None]
-        total = np.bincount(place, met[there], len(slots)) / np.sqrt(interest)
-        total[np.isin(slots, columns.slots(last))] = 0.0
+        theirs = columns.decayed(ours, now)[:, counters] @ weights + 1.0
+        met = met_together(columns, slots, columns.neighbours_at(slots), ours, now)[0]
+        total = (met / np.sqrt(theirs)).sum(axis=1) / np.sqrt(interest)
         order = np.argsort(-total, kind="stable")
         return in_stock(columns, slots[order[: np.count_nonzero(total > 0.0)]], n)
 

@@ -140,13 +140,13 @@ class Columns:
             levels=self.levels,
             stats=stats,
             counters=counters,
-            covisited=self._neighbours_of(slots),
+            covisited=self.neighbours_at(slots),
             caller={} if caller is None else dict(caller),
         )
 
     def neighbours(self, ids: Sequence[str]) -> Neighbours:
         """The items co-visited with each of ``ids``."""
-        return self._neighbours_of(self.slots(ids))
+        return self.neighbours_at(self.slots(ids))
 
     def keepers(self, id: str, among: I64) -> tuple[I64, F64, I64]:
         """Those of the slots ``among`` that keep ``id`` as co-visited: slots [m], their weights,
@@ -236,7 +236,8 @@ class Columns:
         group.counters.take(groups, axis=0, out=counters[1:], mode="clip")
         return stats, counters
 
-    def _neighbours_of(self, slots: I64) -> Neighbours:
+    def neighbours_at(self, slots: I64) -> Neighbours:
+        """The items co-visited with those of ``slots`` (0: none)."""
         items = self._items
         return Neighbours(
             codes=items.neighbours.take(slots, axis=0),

@@ -7,7 +7,7 @@ import numpy as np
 from personalization.columns.columns import Columns
 from personalization.columns.together import add_kept, table_of
 from personalization.decay import decay_columns
-from personalization.features.view import AT, F64, I64, CandidateColumns, Moment, View
+from personalization.features.view import AT, F64, I64, Moment, Neighbours, View
 from personalization.plan import StatePlan
 from personalization.state.rows import VisitorRow
 
@@ -37,14 +37,19 @@ def view_of(
     )
     last = [] if visitor is None else last_items(visitor, plan)
     slots = columns.slots(last)
-    last_codes = slots - (slots == 0)
-    together, degrees, last_degrees = _met(candidates, last_codes, last, moment.now, columns)
+    together, degrees, last_degrees = met_together(
+        columns,
+        candidates.codes + (candidates.codes < 0),
+        candidates.covisited,
+        slots,
+        moment.now,
+    )
     return View(
         plan=plan,
         moment=moment,
         candidates=candidates,
         visitor=visitor,
-        last_codes=last_codes,
+        last_codes=slots - (slots == 0),
         last_decayed=columns.decayed(slots, moment.now),
         together=together,
         degrees=degrees,
@@ -67,27 +72,20 @@ def last_items(visitor: VisitorRow, plan: StatePlan) -> list[str]:
     return list(items)[: plan.covisit_window]
 
 
-def _met(
-    candidates: CandidateColumns, last_codes: I64, last: Sequence[str], now: int, columns: Columns
+def met_together(
+    columns: Columns, slots: I64, near: Neighbours, last: I64, now: int
 ) -> tuple[F64, F64, F64]:
-    """``together``, ``degrees`` and ``last_degrees`` of a view."""
-    n, m, half_life = len(candidates.codes), len(last_codes), float(columns.plan.covisit_half_life)
-    near, far = candidates.covisited, columns.neighbours(last)
+    """How often items of ``slots`` [n], whose neighbours are ``near``, and of ``last`` [m] were met
+    together (slot 0: none): ``together``, ``degrees`` and ``last_degrees`` of a view."""
+    n, m, half_life = len(slots), len(last), float(columns.plan.covisit_half_life)
+    far = columns.neighbours_at(last)
     together, degrees, last_degrees = np.zeros((n, m)), np.zeros(n), np.zeros(m)
-    codes = candidates.codes
-    others = table_of(last_codes)
-    add_kept(codes, near.codes, near.weights, near.at, others, now, half_life, together, degrees)
-    add_kept(
-        last_codes,
-        far.codes,
-        far.weights,
-        far.at,
-        table_of(codes),
-        now,
-        half_life,
-        together.T,
-        last_degrees,
-    )
+    codes, last = slots - (slots == 0), last - (last == 0)
+    for from_, kept, to, out, sums in (
+        (codes, near, last, together, degrees),
+        (last, far, codes, together.T, last_degrees),
+    ):
+        add_kept(from_, kept.codes, kept.weights, kept.at, table_of(to), now, half_life, out, sums)
     return together, degrees, last_degrees
 
 
