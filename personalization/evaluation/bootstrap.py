@@ -25,9 +25,15 @@ def visitor_number(visitor: str) -> int:
     return int.from_bytes(blake2b(visitor.encode(), digest_size=8).digest(), "little") >> 1
 
 
-@kernel("float64[:, ::1](int64[::1], int64, int64)")
 def poisson_weights(visitors: I64, seed: int, resamples: int) -> F64:
     """The weight of each visitor [n] in each resample: float64[n, resamples]."""
+    with np.errstate(over="ignore"):  # hashing is arithmetic modulo 2**64
+        return draw_weights(visitors, seed, resamples)
+
+
+@kernel("float64[:, ::1](int64[::1], int64, int64)")
+def draw_weights(visitors: I64, seed: int, resamples: int) -> F64:
+    """See ``poisson_weights``."""
     weights = np.empty((len(visitors), resamples))
     for i in range(len(visitors)):
         for r in range(resamples):
