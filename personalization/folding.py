@@ -6,7 +6,7 @@ cut into batches makes no difference to either, nor to the signals.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from personalization.duplicates import DuplicateWindow
 from personalization.events import (
@@ -19,8 +19,9 @@ from personalization.events import (
 from personalization.plan import StatePlan
 from personalization.signals import signals_of
 from personalization.state.catalogue import fold_catalogue
+from personalization.state.counters import Counted, count
 from personalization.state.errors import FoldError
-from personalization.state.item import fold_item
+from personalization.state.item import add_previous, new_item
 from personalization.state.keys import ITEM, SEGMENT, SELLER, USER, catalogue_key, split
 from personalization.state.rows import (
     CatalogueRow,
@@ -31,8 +32,8 @@ from personalization.state.rows import (
     VisitorRow,
     Watermark,
 )
-from personalization.state.segment import fold_segment
-from personalization.state.seller import fold_seller
+from personalization.state.segment import new_segment
+from personalization.state.seller import new_seller
 from personalization.state.user import fold_user
 from personalization.state.visitor import fold_visitor
 
@@ -41,13 +42,13 @@ StatsRow = ItemRow | SellerRow | SegmentRow | UserRow
 # Folding this many signals takes about a millisecond; no record of signals holds many more.
 _SIGNALS_PER_BATCH = 128
 
-_STATS = {
-    USER: ("users", fold_user),
-    ITEM: ("items", fold_item),
-    SELLER: ("sellers", fold_seller),
-    SEGMENT: ("segments", fold_segment),
+_STATS = {USER: "users", ITEM: "items", SELLER: "sellers", SEGMENT: "segments"}
+_NEW: dict[str, Callable[[int, int, StatePlan], ItemRow | SellerRow | SegmentRow]] = {
+    ITEM: new_item,
+    SELLER: new_seller,
+    SEGMENT: new_segment,
 }
-STATS_TABLES = tuple(table for table, _ in _STATS.values())
+STATS_TABLES = tuple(_STATS.values())
 
 
 class SignalGap(Exception):
@@ -173,7 +174,8 @@ class StatsFold:
     """Folds one partition of signals into users, items, sellers and segments.
 
     ``read`` gives the row of (table, id), which the fold consumes; ``watermarks`` has one for
-    every table, and each table skips by its own.
+    every table, and each table skips by its own. The rows are those that ``fold_item``,
+    ``fold_seller``, ``fold_segment`` and ``fold_user`` give entry by entry.
     """
 
     def __init__(
@@ -187,7 +189,8 @@ class StatsFold:
         self._offsets = {table: watermarks[table].offset for table in STATS_TABLES}
         self._sources = {table: dict(watermarks[table].sources) for table in STATS_TABLES}
         self._rows: dict[str, dict[str, StatsRow]] = {table: {} for table in STATS_TABLES}
-        self._ahead: dict[tuple[str, str], int] = {}
+        self._ahead: dict[str, int] = {}
+        self._counted: dict[str, Counted] = {}  # all but users, by the keys of signals
 
     def add(self, offset: int, batch: SignalBatch) -> None:
         """Fold the record at ``offset``.
@@ -197,16 +200,37 @@ class StatsFold:
         exception the fold is of no more use.
         """
         taken = self._taken(offset, batch)
-        rejected = []
+        known = max(taken.values())
+        counted, ahead, plan = self._counted, self._ahead, self._plan
+        event_index = plan.event_index
+        rejected: list[str] = []
         for number, signal in enumerate(batch.entries):
-            kind, id = split(signal.key)
-            if kind not in _STATS:
-                rejected.append(f"entry {number}: unknown key {signal.key!r}")
-            elif signal.offset > taken[kind]:
-                try:
-                    self._fold(kind, id, signal, offset)
-                except FoldError as error:
-                    rejected.append(f"entry {number}: {error}")
+            key = signal.key
+            row = counted.get(key)
+            if row is None or signal.offset <= known:
+                kind, id = split(key)
+                if kind not in _STATS:
+                    rejected.append(f"entry {number}: unknown key {key!r}")
+                    continue
+                if signal.offset <= taken[kind]:
+                    continue
+                if kind == USER:
+                    try:
+                        self._link(id, signal, offset)
+                    except FoldError as error:
+                        rejected.append(f"entry {number}: {error}")
+                    continue
+            event = event_index.get(signal.type)
+            if event is None:
+                rejected.append(f"entry {number}: unknown signal type {signal.type!r}")
+                continue
+            if row is None:
+                row = self._begin(kind, id, signal, offset)
+            if ahead and ahead.get(key, -1) >= offset:
+                continue
+            count(row, event, signal, offset, plan)
+            if signal.previous and isinstance(row, ItemRow):
+                add_previous(row, signal, event, plan)
         self.skip(offset, batch)
         if rejected:
             raise FoldError("; ".join(rejected))
@@ -232,7 +256,7 @@ class StatsFold:
     def _taken(self, offset: int, batch: SignalBatch) -> dict[str, int]:
         """Up to which source offset each kind has the batch's source; all of it if passed."""
         taken = {}
-        for kind, (table, _) in _STATS.items():
+        for kind, table in _STATS.items():
             if offset <= self._offsets[table]:
                 taken[kind] = batch.last
                 continue
@@ -245,18 +269,29 @@ class StatsFold:
                 )
         return taken
 
-    def _fold(self, kind: str, id: str, signal: Signal, offset: int) -> None:
-        table, fold = _STATS[kind]
+    def _begin(self, kind: str, id: str, signal: Signal, offset: int) -> Counted:
+        """The signal's row, which is new to this fold."""
+        table = _STATS[kind]
+        row = cast(ItemRow | SellerRow | SegmentRow | None, self._read(table, id))
+        if row is None:
+            row = _NEW[kind](offset, signal.at, self._plan)
+        elif row.offset >= offset:
+            self._ahead[signal.key] = row.offset
+        self._rows[table][id] = row
+        self._counted[signal.key] = row
+        return row
+
+    def _link(self, id: str, signal: Signal, offset: int) -> None:
+        table = _STATS[USER]
         rows = self._rows[table]
         row = rows.get(id)
         if row is None:
             row = self._read(table, id)
             if row is not None and row.offset >= offset:
-                self._ahead[table, id] = row.offset
+                self._ahead[signal.key] = row.offset
                 rows[id] = row
-        if self._ahead and self._ahead.get((table, id), -1) >= offset:
-            return
-        rows[id] = fold(row, signal, offset, self._plan)  # type: ignore[operator]
+        if self._ahead.get(signal.key, -1) < offset:
+            rows[id] = fold_user(cast(UserRow | None, row), signal, offset, self._plan)
 
 
 class CatalogueFold:

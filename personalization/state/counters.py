@@ -96,8 +96,14 @@ def fold_signal(row: Counted, signal: Signal, offset: int, plan: StatePlan) -> i
     event = plan.event_index.get(signal.type)
     if event is None:
         raise FoldError(f"unknown signal type {signal.type!r}")
+    count(row, event, signal, offset, plan)
+    return event
+
+
+def count(row: Counted, event: int, signal: Signal, offset: int, plan: StatePlan) -> None:
+    """Count ``signal``, of the plan's event number ``event``; see ``fold_signal``."""
     at = signal.at
     row.at = add(row.counters, row.counts, row.at, event, at, signal.count, plan)
-    row.first_at = min(row.first_at, at)
+    if at < row.first_at:
+        row.first_at = at
     row.offset = offset
-    return event

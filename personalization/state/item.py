@@ -6,6 +6,11 @@ from personalization.state import counters, topk
 from personalization.state.rows import ItemRow, TopK
 
 
+def new_item(offset: int, first_at: int, plan: StatePlan) -> ItemRow:
+    """The row of an item that nothing was told of."""
+    return ItemRow(offset, 0, first_at, *counters.new(plan), TopK())
+
+
 def fold_item(row: ItemRow | None, signal: Signal, offset: int, plan: StatePlan) -> ItemRow:
     """The item's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``.
 
@@ -13,9 +18,19 @@ def fold_item(row: ItemRow | None, signal: Signal, offset: int, plan: StatePlan)
     with the weight of the event.
     """
     if row is None:
-        row = ItemRow(offset, 0, signal.at, *counters.new(plan), TopK())
-    weight = plan.weights[counters.fold_signal(row, signal, offset, plan)]
-    if weight > 0 and signal.previous:
+        row = new_item(offset, signal.at, plan)
+    event = counters.fold_signal(row, signal, offset, plan)
+    if signal.previous:
+        add_previous(row, signal, event, plan)
+    return row
+
+
+def add_previous(row: ItemRow, signal: Signal, event: int, plan: StatePlan) -> None:
+    """Note which items the visitor of ``signal``, of the plan's event number ``event``, came from.
+
+    ``row`` changes if it is an event of interest.
+    """
+    weight = plan.weights[event]
+    if weight > 0:
         half_life, size = plan.covisit_half_life, plan.covisits
         topk.add_all(row.covisited, signal.previous, weight, signal.at, half_life, size)
-    return row

@@ -6,11 +6,16 @@ from personalization.state import counters
 from personalization.state.rows import SegmentRow
 
 
+def new_segment(offset: int, first_at: int, plan: StatePlan) -> SegmentRow:
+    """The row of a segment that nothing was told of."""
+    return SegmentRow(offset, 0, first_at, *counters.new(plan))
+
+
 def fold_segment(
     row: SegmentRow | None, signal: Signal, offset: int, plan: StatePlan
 ) -> SegmentRow:
     """The segment's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``."""
     if row is None:
-        row = SegmentRow(offset, 0, signal.at, *counters.new(plan))
+        row = new_segment(offset, signal.at, plan)
     counters.fold_signal(row, signal, offset, plan)
     return row

@@ -6,9 +6,14 @@ from personalization.state import counters
 from personalization.state.rows import SellerRow
 
 
+def new_seller(offset: int, first_at: int, plan: StatePlan) -> SellerRow:
+    """The row of a seller that nothing was told of."""
+    return SellerRow(offset, 0, first_at, *counters.new(plan))
+
+
 def fold_seller(row: SellerRow | None, signal: Signal, offset: int, plan: StatePlan) -> SellerRow:
     """The seller's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``."""
     if row is None:
-        row = SellerRow(offset, 0, signal.at, *counters.new(plan))
+        row = new_seller(offset, signal.at, plan)
     counters.fold_signal(row, signal, offset, plan)
     return row
