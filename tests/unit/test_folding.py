@@ -19,11 +19,22 @@ from personalization.folding import (
     VisitorsFold,
 )
 from personalization.state.errors import FoldError
+from personalization.state.item import fold_item
+from personalization.state.keys import split
 from personalization.state.rows import ItemRow, VisitorRow, Watermark
+from personalization.state.segment import fold_segment
+from personalization.state.seller import fold_seller
+from personalization.state.user import fold_user
 from tests.streams import PLAN, START, random_events
 
 VISITOR = Codec(VisitorRow)
 WATERMARKS = {table: Watermark() for table in STATS_TABLES}
+ONE_BY_ONE = {
+    "u": ("users", fold_user),
+    "i": ("items", fold_item),
+    "s": ("sellers", fold_seller),
+    "g": ("segments", fold_segment),
+}
 
 
 def partition_of(key: str) -> int:
@@ -182,3 +193,19 @@ def test_catalogue_records_fold_once() -> None:
         again.add(1, CatalogueRecord("burn", "item", "i2", START))
     again.skip(2)
     assert again.finish() == ({}, Watermark(2))
+
+
+@given(st.integers(0, 1 << 32))
+def test_records_fold_as_their_entries_do_one_by_one(seed: int) -> None:
+    """Whole records of signals give the rows that folding entry by entry gives, to the bit."""
+    *_, batches = fold_visitors(random_events(random.Random(seed), 200), [range(200)])
+    told = [batch for target, batch in batches if target == 0]
+    fold = StatsFold(PLAN, WATERMARKS, lambda table, id: None)
+    rows: dict[str, dict[str, StatsRow]] = {table: {} for table in STATS_TABLES}
+    for offset, batch in enumerate(told):
+        fold.add(offset, batch)
+        for entry in batch.entries:
+            kind, id = split(entry.key)
+            table, fold_one = ONE_BY_ONE[kind]
+            rows[table][id] = fold_one(rows[table].get(id), entry, offset, PLAN)  # type: ignore[operator]
+    assert fold.finish().rows == rows
