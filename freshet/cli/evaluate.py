@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freshet.cli.options import loaded, plain, settings_flags
+from freshet.cli.options import loaded, plain, require_lightgbm, settings_flags
 
 if TYPE_CHECKING:
     from freshet.evaluation.survey import ProtocolName
@@ -68,6 +68,7 @@ def command(
       freshet evaluate conversations/ --format polis --protocol pointwise --test 0.5
       freshet evaluate --log --data freshet-data
     """
+    require_lightgbm()
     from rich.console import Console
 
     from freshet.cli.progress import Bars

@@ -113,3 +113,13 @@ def plain(*expected: type[Exception]) -> Iterator[None]:
         yield
     except expected as error:
         raise click.ClickException(str(error)) from error
+
+
+def require_lightgbm() -> None:
+    """Raises ``ClickException`` where LightGBM cannot be loaded."""
+    try:
+        import lightgbm  # noqa: F401  # its library is loaded by the import
+    except OSError as error:
+        raise click.ClickException(
+            f"LightGBM cannot be loaded: {error}; on Debian and Ubuntu: apt-get install libgomp1"
+        ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from freshet.cli.options import CLUSTER, loaded, plain, settings_flags
+from freshet.cli.options import CLUSTER, loaded, plain, require_lightgbm, settings_flags
 
 if TYPE_CHECKING:
     from freshet.cli.progress import Bars
@@ -95,6 +95,7 @@ def command(
       freshet train --objective binary --outcomes purchase --card model.md
       freshet train --config cluster.toml --window 7d --json
     """
+    require_lightgbm()
     from rich.console import Console
 
     from eventlog.kafka import KafkaRefused, KafkaUnreachable
