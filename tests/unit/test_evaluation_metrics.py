@@ -116,7 +116,7 @@ def test_weights_are_poisson_and_follow_the_visitor() -> None:
 
 
 def test_an_interval_is_that_of_a_bootstrap_by_visitor() -> None:
-    """Against resampling visitors with NumPy; three results of one visitor are no three visitors."""
+    """Against resampling visitors with NumPy; three results of one visitor are not three."""
     random = np.random.default_rng(3)
     own = random.normal(size=300)
     means = Means(1, 2, seed=1, resamples=200)
