@@ -13,8 +13,7 @@ from personalization import folding
 from personalization.events import Signal, StampedEvent
 from personalization.plan import StatePlan
 from personalization.presets.marketplace import marketplace
-from personalization.state.item import fold_item
-from personalization.state.keys import ITEM
+from personalization.state.counters import Counted, count
 from personalization.state.rows import ItemRow, VisitorRow
 from personalization.state.visitor import fold_visitor
 from tests.integration.decision_traffic import drive
@@ -79,13 +78,12 @@ def test_a_wrong_fold_of_items_names_their_features(
 ) -> None:
     """Clicks of items counted a little too high: the features that read them, and no other."""
 
-    def wrong(row: ItemRow | None, signal: Signal, offset: int, plan: StatePlan) -> ItemRow:
-        after = fold_item(row, signal, offset, plan)
-        if signal.type == "click":
-            after.counters[CLICK * HALF_LIVES] *= 1.01
-        return after
+    def wrong(row: Counted, event: int, signal: Signal, offset: int, plan: StatePlan) -> None:
+        count(row, event, signal, offset, plan)
+        if isinstance(row, ItemRow) and signal.type == "click":
+            row.counters[CLICK * HALF_LIVES] *= 1.01
 
-    monkeypatch.setitem(folding._STATS, ITEM, ("items", wrong))
+    monkeypatch.setattr(folding, "count", wrong)
     status, found = audit(served[0])
     assert (status, found["holds"]) == (1, False)
     named = found["different"]["features"]
