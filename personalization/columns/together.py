@@ -11,7 +11,7 @@ _MIX = 0x9E3779B1
 @kernel("int64(int64, int64)")
 def _home(code: int, size: int) -> int:
     """Where a code is looked for first, in a table of ``size``, a power of two."""
-    return ((code * _MIX) >> 7) & (size - 1)
+    return ((int(code) * _MIX) >> 7) & (size - 1)
 
 
 @kernel("int64[:, ::1](int64[:])")
