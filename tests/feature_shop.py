@@ -8,7 +8,7 @@ import numpy as np
 
 from personalization.columns import Columns, view_of
 from personalization.events import Attribute
-from personalization.features.affinity import Affinity, SessionAffinity
+from personalization.features.affinity import Affinity, AffinityCount, SessionAffinity
 from personalization.features.age import Age
 from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
@@ -76,6 +76,8 @@ def wide_spec(*more: Feature) -> Spec:
             Affinity("tags"),
             Affinity("category", by="daypart", size=32),
             Affinity("tags", by="daypart"),
+            AffinityCount("seller"),
+            AffinityCount("tags"),
             SessionAffinity("category"),
             SessionAffinity("tags"),
             SessionCount(),

@@ -86,6 +86,36 @@ class SessionAffinity(Feature, frozen=True):
             fill_shares(view, self.dimension, weights, 1.0, out)
 
 
+class AffinityCount(Feature, frozen=True):
+    """How many events the visitor had with the candidate's value of ``dimension``, ever.
+
+    float32[n], log1p of a plain count, of an item's tags the sum; 0 for a value never met, or
+    driven out of the map by heavier ones. Tells the first time with a seller from the third,
+    where weights have decayed. Needs ``Affinity(dimension)`` in the same spec.
+    """
+
+    dimension: str
+
+    def columns(self, spec: "Spec") -> tuple[str, ...]:
+        check_dimension(self.dimension, spec.plan)
+        if (self.dimension, False) not in spec.plan.affinity_index:
+            raise ValueError(f"needs Affinity({self.dimension!r}) in the same spec")
+        return (f"affinity_{self.dimension}_count",)
+
+    def compute(self, view: View, out: F32) -> None:
+        visitor = view.visitor
+        if visitor is None:
+            return
+        entries = visitor.affinities[view.plan.affinity_index[self.dimension, False]].entries
+        if entries:
+            log_counts(
+                _codes(view, self.dimension),
+                np.array([view.code.get(value, -1) for value in entries], np.int64),
+                np.array([count for _, count in entries.values()], np.float64),
+                out,
+            )
+
+
 def check_dimension(dimension: str, plan: StatePlan) -> None:
     """Raises ``ValueError`` unless items have the dimension."""
     known = (SELLER, *plan.categories, *plan.tags)
@@ -140,3 +170,16 @@ def shares(values: I64, keys: I64, weights: F64, factor: float, out: F32) -> Non
             if out.shape[1] > 1:
                 size = log1p(abs(found) * factor)
                 out[i, 1] = size if found > 0.0 else -size
+
+
+@kernel("void(int64[:, :], int64[:], float64[:], float32[:, :])")
+def log_counts(values: I64, keys: I64, counts: F64, out: F32) -> None:
+    """For each row of ``values`` [n, T] (-1: none) log1p of the ``counts`` [k] of those ``keys``
+    [k] (-1: of no candidate) that are among them, into ``out`` [n, 1]."""
+    for i in range(len(values)):
+        found = 0.0
+        for t in range(values.shape[1]):
+            for k in range(len(keys)):
+                if values[i, t] >= 0 and keys[k] == values[i, t]:
+                    found += counts[k]
+        out[i, 0] = log1p(found)

@@ -125,6 +125,16 @@ def affinity_weight(dimension: str, part: str = "") -> Callable[[Asked], float]:
     return weight
 
 
+def affinity_count(dimension: str) -> Callable[[Asked], float]:
+    index = SPEC.plan.affinity_index[dimension, False]
+
+    def count(asked: Asked) -> float:
+        entries = asked.visitor.affinities[index].entries
+        return math.log1p(sum(entries.get(v, (0.0, 0))[1] for v in asked.values(dimension)))
+
+    return count
+
+
 def session_share(dimension: str) -> Callable[[Asked], float]:
     plain = [a.dimension for a in SPEC.plan.affinities if not a.by_daypart]
 
@@ -261,6 +271,8 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "affinity_category_daypart_weight": affinity_weight("category", "2|"),
     "affinity_tags_daypart": affinity("tags", "2|"),
     "affinity_tags_daypart_weight": affinity_weight("tags", "2|"),
+    "affinity_seller_count": affinity_count("seller"),
+    "affinity_tags_count": affinity_count("tags"),
     "session_category": session_share("category"),
     "session_tags": session_share("tags"),
     "session_count": lambda asked: session_count(asked, "view", "purchase", "dislike"),

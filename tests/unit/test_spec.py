@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from personalization.features.affinity import Affinity, SessionAffinity
+from personalization.features.affinity import Affinity, AffinityCount, SessionAffinity
 from personalization.features.age import Age
 from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
@@ -115,6 +115,8 @@ def test_columns_lie_one_after_another() -> None:
         Affinity("category", by="hour"),
         SessionAffinity("price"),
         SessionAffinity("category"),
+        AffinityCount("price"),
+        AffinityCount("category"),
         SessionCount("buy"),
         VisitorCount("buy"),
         SinceLast("order"),
