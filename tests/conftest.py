@@ -1,9 +1,12 @@
 """What every test shares."""
 
 import os
+import sys
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,27 @@ SCRAM_USERS = {"worker": "worker-secret", "api": "api-secret"}
 _BROKERS = {"broker", "cluster", "scram_broker"}
 _KAFKA_REQUIRED = os.environ.get("FRESHET_TEST_KAFKA") == "required"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class _NoLightGBM(MetaPathFinder):
+    """Skips what imports LightGBM, and leaves none of it half imported."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "lightgbm":
+            for frame, _ in traceback.walk_stack(None):
+                name = frame.f_globals["__name__"]
+                if frame.f_code.co_name == "<module>" and name != "__main__":
+                    sys.modules.pop(name, None)
+            pytest.skip(self._reason, allow_module_level=True)
+
+
+try:
+    import lightgbm  # noqa: F401  # its library is loaded by the import
+except OSError as error:
+    sys.meta_path.insert(0, _NoLightGBM(f"no LightGBM here (libgomp1 is missing): {error}"))
 
 
 @pytest.fixture(scope="session")
