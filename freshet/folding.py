@@ -78,6 +78,7 @@ class Folding:
         self._metrics = metrics
         self._progress = progress
         self._windows = Windows(log)
+        self._writer = _MeasuredWriter(metrics, log, store, settings.app_id)
         self._hand_over = HandOver(settings.session_timeout_seconds)
         self._owned: list[TablePartition] = []
         self._app: Any = None
@@ -97,7 +98,7 @@ class Folding:
             store=self._store,
             plan=self._plan,
             windows=self._windows,
-            writer=_MeasuredWriter(self._metrics, self._log, self._store, self._settings.app_id),
+            writer=self._writer,
             hand_over=self._hand_over,
             recover_tables=self._recover,
         )
@@ -213,6 +214,7 @@ class Folding:
             of=sorted({part.partition for part in parts}),
             rows=StoredRows(self._store),
             pause=slices.pause,
+            writer=self._writer,
         )
         return await bulk.catch_up(lambda done, total: self._progress("entity topics", done, total))
 

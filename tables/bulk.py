@@ -90,6 +90,7 @@ class Bulk:
         of: Collection[int] | None = None,
         rows: Rows | None = None,
         pause: Pause = no_pause,
+        writer: BatchWriter | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -99,7 +100,7 @@ class Bulk:
         self._of = range(store.partitions) if of is None else of
         self._rows = rows or CachedRows(store, _CACHED_ROWS)
         self._pause = pause
-        self._writer = BatchWriter(log, store, app_id=app_id, clock=clock)
+        self._writer = writer or BatchWriter(log, store, app_id=app_id, clock=clock)
 
     async def append(
         self, events: Sequence[StampedEvent], catalogue: Sequence[CatalogueRecord] = ()

@@ -1,6 +1,7 @@
 """Workers on a real broker, as processes: what they fold is right, whatever happens to them."""
 
 import asyncio
+import itertools
 import json
 import random
 import resource
@@ -17,7 +18,7 @@ from eventlog.protocol import Entry, TopicPartition
 from personalization.events import StampedEvent
 from tables.dead_letters import DEAD_LETTER
 from tables.topics import DEAD_LETTERS, VISITOR_EVENTS
-from tests.integration.cluster import Deployment, Process, shop_events
+from tests.integration.cluster import SOON, Deployment, Process, shop_events
 from tests.kafka_broker import Cluster
 from tests.logs import topic_records
 from tests.processes import get
@@ -62,18 +63,26 @@ async def test_kills_between_all_steps_count_every_event_once(
 ) -> None:
     """A worker dies after each step of the write order, and goes on where it was."""
     drawn = random.Random(seed)
-    events = shop_events(seed, count=1_500)
-    share = len(events) // len(STEPS)
-    for number, step in enumerate(drawn.sample(STEPS, len(STEPS))):
-        worker = deployment.worker(
-            "one", after=("KILL", step, 1 if step == "committed" else drawn.randint(1, 2))
-        )
-        await deployment.send(events[number * share : (number + 1) * share], batch=25)
-        assert await asyncio.to_thread(worker.wait) == -signal.SIGKILL, worker.log.read_text()
+    events = iter(shop_events(seed, count=20_000))
+    sent: list[StampedEvent] = []
+
+    async def send(count: int) -> None:
+        sent.extend(itertools.islice(events, count))
+        await deployment.send(sent[-count:], batch=25)
+
+    for step in drawn.sample(STEPS, len(STEPS)):
+        worker = deployment.worker("one", after=("KILL", step, drawn.randint(1, 2)))
+        await send(250)
+        async with asyncio.timeout(SOON):
+            # One batch may take all that was sent: a step is taken twice only if more comes.
+            while worker.runs():
+                await send(25)
+                await asyncio.sleep(0.25)
+        assert worker.wait() == -signal.SIGKILL, worker.log.read_text()
     deployment.worker("one")
     await deployment.folded()
     await deployment.stop()
-    await deployment.check(events)
+    await deployment.check(sent)
 
 
 async def test_a_wiped_worker_gets_its_rows_back(deployment: Deployment) -> None:
@@ -229,6 +238,10 @@ async def test_poison_goes_to_dead_letters(deployment: Deployment) -> None:
     ]
     assert (letter.topic, letter.partition, letter.offset) == (VISITOR_EVENTS, 0, 0)
     assert letter.value == b"\xff not an event"
+    async with asyncio.timeout(SOON):
+        # Counted once all of its batch is written.
+        while not worker.metrics()["freshet_worker_dead_letters_total"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     assert worker.metrics()["freshet_worker_dead_letters_total"] == 1
     await deployment.stop()
 
