@@ -8,6 +8,8 @@ RUN := $(VENV)/ready-to-run
 DEV := $(VENV)/ready-to-develop
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The lists are complete: nothing is resolved, so no release made since can change what is chosen.
+PINNED := $(PIP) --no-deps --require-hashes
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --build-deps-for editable \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 PYTEST := $(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -83,11 +85,11 @@ $(RUN): requirements/run.txt pyproject.toml
 		|| { echo "Freshet needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up $(VENV) (once, about a minute) …"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv $(VENV)
-	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PINNED) -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUN)
 	@echo "Adding the tools for tests and checks (once) …"
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PINNED) -r requirements/dev.txt
 	@touch $@
