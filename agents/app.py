@@ -157,7 +157,7 @@ def _add_agents(
 
     @app.agent(topic(CATALOGUE), name="catalogue")
     async def catalogue(stream: Any) -> None:
-        slices = Slices(turns, bounds.slice_seconds)
+        slices = Slices(Turns(), bounds.slice_seconds)  # others give way to this one
         await run(
             stream,
             lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),

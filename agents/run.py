@@ -63,6 +63,7 @@ async def run(
                     began = hand_over.now()
                     slices.start()
                     folded = await fold(_by_partition(batch))
+                    await slices.pause()  # writing is not cut
                     if not await hand_over.may_write(app, generation, began):
                         break
                     await writer.write(folded)
