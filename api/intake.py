@@ -147,8 +147,7 @@ class Intake:
         batch.kinds.setdefault(tp, []).append(kind)
         if isinstance(record, CatalogueRecord):
             batch.records.append((record, tp))
-            if record.kind == "item":
-                batch.items.add(record)
+            batch.items.add(record)
 
     async def _append(
         self, batch: _Batch

@@ -1,4 +1,4 @@
-"""Items as they will be once what was just accepted is folded."""
+"""Items, and users who are looked at, as they will be once what was just accepted is folded."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from personalization.plan import StatePlan
 from personalization.stamping import stamp_items
 from personalization.state.catalogue import fold_catalogue
 from personalization.state.errors import FoldError
+from personalization.state.keys import shown_as, subject_of
 from personalization.state.rows import CatalogueRow
 from tables.replicas import Replicas
 
@@ -36,7 +37,7 @@ class ReplicaItems:
 
     def row(self, item: str) -> CatalogueRow | None:
         """The item's catalogue row."""
-        return self._replicas.catalogue_row("item", item)
+        return self._replicas.catalogue_row(*subject_of(item))
 
     def stamp(self, item: str) -> Stamp:
         """The item as an event records it."""
@@ -51,9 +52,12 @@ class Overlay:
         self._plan = plan
         self._records: dict[str, list[CatalogueRecord]] = {}
 
-    def add(self, record: CatalogueRecord) -> None:
-        """A later record of its item."""
-        self._records.setdefault(record.id, []).append(record)
+    def add(self, record: CatalogueRecord) -> str | None:
+        """A later record, and what events call its item; ``None``, and not kept: a seller's."""
+        name = shown_as(record.kind, record.id)
+        if name is not None:
+            self._records.setdefault(name, []).append(record)
+        return name
 
     def drop_first(self, item: str) -> None:
         """The item's first record is in the row under it now."""
@@ -106,9 +110,9 @@ class RecentItems(Overlay):
     ) -> None:
         """``records`` are in the log, at or before the ``lasts`` of their partitions."""
         for record, tp in records:
-            if record.kind == "item":
-                self.add(record)
-                self._order.append(_Appended(record.id, tp.partition, lasts[tp]))
+            name = self.add(record)
+            if name is not None:
+                self._order.append(_Appended(name, tp.partition, lasts[tp]))
         while len(self._order) > _KEPT:
             self.drop_first(self._order.popleft().item)
 

@@ -1,5 +1,6 @@
 """From a ranking request to its decision: wait for the token, decide, queue."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -8,12 +9,15 @@ from api.decision_queue import DecisionQueue, shown_so_far
 from api.metrics import Metrics
 from api.problems import Problem, invalid
 from api.settings import ApiSettings
+from personalization.candidates.profiles import Near, ProfileSearch
 from personalization.decisions import DECISIONS, Decision, Freshness
+from personalization.ranking.hydrate import hydrate
 from personalization.ranking.pipeline import rank
-from personalization.ranking.request import RankRequest
+from personalization.ranking.request import RankRequest, check_ids
 from personalization.ranking.surface import Surface
 from personalization.ranking.ulid import decision_id
 from personalization.spec import Spec
+from personalization.state.keys import USER_VISITOR, subject_of
 from tables.replicas import Replicas
 from tables.replicas.models import ModelReplica
 from tables.tokens import Token, TokenError
@@ -68,9 +72,7 @@ class Ranker:
         began = perf_counter()
         caught_up = await self._wait(request)
         waited = perf_counter()
-        near = request.similar_to
-        if near is not None and request.candidates is None and not self._known(near):
-            raise Problem(404, f"nothing is known of item {near!r}")
+        near = await self._near(request)
         now = self._clock()
         decision = rank(
             request,
@@ -80,6 +82,7 @@ class Ranker:
             self._models.scorer,
             self._index.index,
             now=now,
+            near=near,
             seed=int.from_bytes(self._entropy(8), "big"),
             decision_id=decision_id(now, self._sequence % self._partitions, self._entropy(8)),
             shown_before=before,
@@ -99,8 +102,26 @@ class Ranker:
         data = self._queue.recent(id) or await self._replicas.decision(id)
         return None if data is None else DECISIONS.decode(data)
 
-    def _known(self, item: str) -> bool:
-        return bool(self._replicas.columns.slots([item])[0])
+    async def _near(self, request: RankRequest) -> Near | None:
+        """Who is like the user that the request names, if it names one.
+
+        Raises ``Problem`` for an item or a user that nothing is known of.
+        """
+        subject, columns = request.similar_to, self._replicas.columns
+        if subject is None or request.candidates is not None:
+            return None
+        if subject not in columns.profiles.slots and not columns.slots([subject])[0]:
+            kind, id = subject_of(subject)
+            raise Problem(404, f"nothing is known of {kind} {id!r}")
+        if not subject.startswith(USER_VISITOR):
+            return None
+        check_ids(request)
+        who = hydrate(request.visitor, request.user, self._replicas, self._spec.plan)
+        own = frozenset(() if who.user is None else (USER_VISITOR + who.user,))
+        search = ProfileSearch(subject, columns, who.visitor, own)
+        for _ in search:
+            await asyncio.sleep(0)
+        return search.found()
 
     async def _pages_before(self, after: str) -> list[str]:
         shown = self._queue.pages(after)

@@ -107,6 +107,9 @@ def parse_at(at: int | str | None, now: int) -> int:
     return at
 
 
+LISTED_AS_USER = f"may not start with {USER_VISITOR!r}: list the user instead"
+
+
 class _Check:
     """Collects what is wrong with a line."""
 
@@ -229,6 +232,8 @@ def _catalogue_record(line: Line, now: int) -> CatalogueRecord:
         if field != kind and not (kind == "item" and field == "seller"):
             check.absent(line, field)
     subject = getattr(line, kind)
+    if kind == "item" and subject is not None and subject.startswith(USER_VISITOR):
+        check.add("item", LISTED_AS_USER)
     if subject is None and op == "put":
         check.add(kind, f"is required for {line.type!r}")
     attributes_within_bound(line.attributes, check.errors)

@@ -8,12 +8,12 @@ from typing import TypeVar
 from eventlog.protocol import EventLog
 from personalization.codec import Codec
 from personalization.decisions import Decision, offsets_of
-from personalization.features.view import ITEM
+from personalization.features.view import SELLER
 from personalization.plan import StatePlan
 from personalization.ranking.hydrate import VISITOR
 from personalization.ranking.parity import columns_again
 from personalization.spec import Spec
-from personalization.state.keys import catalogue_key
+from personalization.state.keys import catalogue_key, subject_of
 from personalization.state.rows import (
     CatalogueRow,
     ItemRow,
@@ -64,7 +64,7 @@ class FoldedRows:
         return self._row(_SEGMENT, SEGMENTS.name, key, offset)
 
     def catalogue(self, kind: str, id: str, offset: int) -> CatalogueRow:
-        """The attributes of an item or a seller."""
+        """The attributes of an item, a user or a seller."""
         return self._row(_CATALOGUE, CATALOGUE_ROWS.name, catalogue_key(kind, id), offset)
 
     def visitor(self, id: str, offset: int) -> VisitorRow:
@@ -101,7 +101,7 @@ async def rows_of(
         offsets = offsets_of(decision)[0].tolist()
         for id, offset in zip(decision.candidates, offsets, strict=True):
             if offset >= 0:
-                key = (CATALOGUE_ROWS.name, catalogue_key(ITEM, id))
+                key = (CATALOGUE_ROWS.name, catalogue_key(*subject_of(id)))
                 listed.setdefault(key, set()).add(offset)
     catalogue = await rows_at(log, spec.plan, listed, partial(progress, "catalogue"))
     asked = _Asked(spec.plan, catalogue)
@@ -137,7 +137,7 @@ class _Asked(FoldedRows):
         return SegmentRow(offset, 0, 0, self._counters, self._counts)
 
     def catalogue(self, kind: str, id: str, offset: int) -> CatalogueRow:
-        if kind == ITEM:
+        if kind != SELLER:
             return super().catalogue(kind, id, offset)
         self._want(CATALOGUE_ROWS.name, catalogue_key(kind, id), offset)
         return CatalogueRow(offset, 0, 0, None, {})

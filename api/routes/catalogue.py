@@ -13,8 +13,10 @@ from personalization.events import Attribute, CatalogueRecord
 from personalization.ranking.request import Id
 from personalization.state.catalogue import fold_catalogue
 from personalization.state.errors import FoldError
+from personalization.state.keys import USER_VISITOR
 from personalization.wire import (
     KINDS,
+    LISTED_AS_USER,
     FieldError,
     Line,
     attributes_within_bound,
@@ -79,6 +81,8 @@ async def _record(
         reason = None if value is None else id_error(value)
         if reason is not None:
             errors.append(FieldError(field, reason))
+    if kind == "item" and id.startswith(USER_VISITOR):
+        errors.append(FieldError("id", LISTED_AS_USER))
     now = request.app[CLOCK]()
     try:
         now = parse_at(at, now)

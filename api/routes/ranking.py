@@ -1,4 +1,5 @@
-"""``POST /v1/rank``, ``POST /v1/similar/items/{id}``: what to show, and in which order."""
+"""``POST /v1/rank``, ``/v1/similar/items/{id}``, ``/v1/similar/users/{id}``: what to show, and in
+which order."""
 
 from time import perf_counter
 
@@ -12,6 +13,7 @@ from api.services import METRICS, RANKER
 from personalization.ranking.answer import RankAnswer
 from personalization.ranking.answer import answer as answer_of
 from personalization.ranking.request import RankRequest, SimilarRequest
+from personalization.state.keys import USER_VISITOR
 
 _REQUEST = msgspec.json.Decoder(RankRequest)
 _SIMILAR = msgspec.json.Decoder(SimilarRequest)
@@ -28,6 +30,13 @@ async def post_similar_items(request: web.Request) -> web.Response:
     began = perf_counter()
     asked = await read_as(request, _SIMILAR)
     return await _decide(request, asked.of(request.match_info["id"]), began)
+
+
+async def post_similar_users(request: web.Request) -> web.Response:
+    """Rank the users like one for who looks at them."""
+    began = perf_counter()
+    asked = await read_as(request, _SIMILAR)
+    return await _decide(request, asked.of(USER_VISITOR + request.match_info["id"]), began)
 
 
 async def _decide(request: web.Request, asked: RankRequest, began: float) -> web.Response:
@@ -95,6 +104,39 @@ OPERATIONS = (
                     "score": 0.8,
                     "propensity": 1.0,
                     "sources": ["covisited", "category"],
+                    "reasons": [],
+                }
+            ],
+            "dropped": {},
+            "freshness": {
+                "newest_event_ms": 12,
+                "behind": {"visitors": 0, "items": 0},
+                "measured_ms_ago": 40,
+                "caught_up": None,
+            },
+            "arms": {},
+            "model": "formula",
+            "feature_set": "9c1f00000000",
+        },
+        SimilarRequest,
+        {"visitor": "v1", "limit": 12, "context": {"device": "phone"}},
+        problems=(400, 404, 413, 422),
+    ),
+    Operation(
+        "POST",
+        "/v1/similar/users/{id}",
+        post_similar_users,
+        "ranking",
+        "Rank who is like a user, for the viewer",
+        RankAnswer,
+        {
+            "decision": "01M8216CSV000C000000000002",
+            "items": [
+                {
+                    "item": "user:u5",
+                    "score": 2.1,
+                    "propensity": 1.0,
+                    "sources": ["category", "tags"],
                     "reasons": [],
                 }
             ],

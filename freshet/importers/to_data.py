@@ -9,7 +9,7 @@ from freshet.state import State
 from personalization.events import CatalogueRecord, Stamp, StampedEvent
 from personalization.stamping import stamp_items
 from personalization.state.catalogue import fold_catalogue
-from personalization.state.keys import catalogue_key
+from personalization.state.keys import catalogue_key, shown_as, subject_of
 from personalization.state.rows import CatalogueRow
 from personalization.wire import Line, Rejected, accept
 from tables.topics import CATALOGUE_ROWS, ROWS, VISITOR_EVENT, VISITOR_EVENTS
@@ -64,7 +64,7 @@ class ToData:
         """The item as it is after the lines before; kept, as few items are in many events."""
         stamp = self._stamps.get(item)
         if stamp is None:
-            (stamp,) = stamp_items([item], lambda id: self._row("item", id), self._state.plan)
+            (stamp,) = stamp_items([item], lambda id: self._row(*subject_of(id)), self._state.plan)
             _keep(self._stamps, item, stamp)
         return stamp
 
@@ -73,8 +73,7 @@ class ToData:
         offset = 0 if row is None else row.offset + 1  # only its own order matters here
         folded = fold_catalogue(row, record, offset)
         _keep(self._rows, catalogue_key(record.kind, record.id), folded)
-        if record.kind == "item":
-            self._stamps.pop(record.id, None)
+        self._stamps.pop(shown_as(record.kind, record.id) or "", None)
 
     def _row(self, kind: str, id: str) -> CatalogueRow | None:
         key = catalogue_key(kind, id)

@@ -71,6 +71,7 @@ def build_index(columns: Columns, now: int) -> CatalogueIndex:
         shown &= columns.flag("in_stock")[:size] != 0
     shown[0] = False
     slots = np.flatnonzero(shown)
+    slots = slots[columns.are_items(slots)]
     nearest = min(plan.half_lives, key=lambda ms: (abs(ms - DAY), ms))
     order = np.argsort(
         -(_heat(columns, size, now, nearest)[slots] + created[slots] / now * _NEWEST_FIRST)

@@ -38,13 +38,14 @@ class Source(Protocol):
 
 
 def in_stock(columns: Columns, slots: I64, n: int) -> I64:
-    """The first ``n`` of ``slots`` that are not known to be out of stock."""
-    if IN_STOCK not in columns.plan.flags:
-        return slots[:n]
-    flags = columns.flag(IN_STOCK)
+    """The first ``n`` of ``slots`` that are items, not known to be out of stock."""
+    flags = columns.flag(IN_STOCK) if IN_STOCK in columns.plan.flags else None
     start, width, found = 0, 2 * n, slots[:0]
     while start < len(slots) and len(found) < n:
         part = slots[start : start + width]
-        found = np.concatenate([found, part[flags[part] != 0]])
+        shown = columns.are_items(part)
+        if flags is not None:
+            shown &= flags[part] != 0
+        found = np.concatenate([found, part[shown]])
         start, width = start + width, 4 * width
     return found[:n]

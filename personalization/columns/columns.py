@@ -11,11 +11,13 @@ from personalization.columns.interner import Interner
 from personalization.columns.items import (
     CREATED,
     LISTED,
+    PERSON,
     SEGMENTS,
     SELLER_CODE,
     SELLER_SLOT,
     ItemTable,
 )
+from personalization.columns.profiles import Profiles
 from personalization.decay import decay_columns
 from personalization.events import Stamp
 from personalization.features.view import (
@@ -42,6 +44,7 @@ GROUP_CAPACITY = 1 << 16
 class Columns:
     """The state that a ranking gathers from, by id: pure memory, one writer at a time.
 
+    A user who is looked at is an item, called ``user:<id>``, whose attributes are in ``profiles``.
     An item has one slot, which is also its code in ``CandidateColumns`` and ``Neighbours``;
     sellers and segments (*groups*) share another range. Slot 0 is nothing. Rows may come in any
     order: of two rows of one entity that with the higher offset stays. ``arrivals`` are the slots
@@ -66,6 +69,7 @@ class Columns:
         self._segment_levels = [(level, *keys.segment_level(level)) for level in plan.segments]
         everything = self._group("g", GLOBAL)
         self._items = ItemTable(plan, self.texts, items, everything)
+        self.profiles = Profiles(plan, self.texts)
         self._item_counters = CounterTable(plan, items)
 
     def apply_item(self, id: str, row: ItemRow) -> bool:
@@ -87,7 +91,7 @@ class Columns:
         return self._group_counters.write(self._group("g", key), row)
 
     def apply_catalogue(self, kind: str, id: str, row: CatalogueRow) -> None:
-        """The attributes of an item or a seller; users' are not read by rankings."""
+        """The attributes of an ``item``, a ``seller`` or a ``user``."""
         if kind == ITEM:
             slot = self._item(id)
             before = self._items.facts[slot]
@@ -101,6 +105,8 @@ class Columns:
             slot = self._group("s", id)
             if row.offset >= self._group_facts[slot, OFFSET]:
                 self._group_facts[slot] = [row.offset, 0 if row.deleted else row.created_at]
+        else:
+            self.profiles.write(id, row)
 
     def slots(self, ids: Sequence[str]) -> I64:
         """The slot of each item, int64[n]; 0 where it was never heard of."""
@@ -115,6 +121,8 @@ class Columns:
         facts = items.facts.take(slots, axis=0)
         numbers = items.numbers.take(slots, axis=0)
         flags = items.flags.take(slots, axis=0)
+        if self.profiles.slots:
+            self._add_profiles(ids, facts, numbers, flags)
         groups = np.ascontiguousarray(facts[:, SELLER_SLOT : SEGMENTS + len(plan.segments)].T)
         stats, counters = self._layers(slots, groups)
         tags = facts[:, items.tags :].reshape(n, len(plan.tags), MAX_TAGS)
@@ -143,6 +151,18 @@ class Columns:
             covisited=self.neighbours_at(slots),
             caller={} if caller is None else dict(caller),
         )
+
+    def _add_profiles(self, ids: Sequence[str], facts: I64, numbers: F64, flags: I8) -> None:
+        """Put the attributes of those ``ids`` that are users' into their rows."""
+        profiles = self.profiles
+        slots = np.fromiter(map(profiles.slots.get, ids, repeat(0)), np.int64, len(ids))
+        users = slots.nonzero()[0]
+        if len(users):
+            slots = slots[users]
+            facts[users, : LISTED + 1] = profiles.facts[slots]
+            facts[users, self._items.categories :] = profiles.texts(slots)
+            numbers[users] = profiles.numbers[slots]
+            flags[users] = profiles.flags[slots]
 
     def neighbours(self, ids: Sequence[str]) -> Neighbours:
         """The items co-visited with each of ``ids``."""
@@ -190,6 +210,11 @@ class Columns:
         """Whether the catalogue has the item of each slot."""
         listed: Bool = self._items.facts[: self.size, LISTED] == 1
         return listed
+
+    def are_items(self, slots: I64) -> Bool:
+        """Which of ``slots`` are not users who were looked at."""
+        items: Bool = self._items.facts[slots, LISTED] != PERSON
+        return items
 
     @property
     def created_at(self) -> I64:
@@ -251,6 +276,8 @@ class Columns:
             slot = self._slots[id] = len(self._ids)
             self._ids.append(id)
             self._items.open(slot)
+            if id.startswith(keys.USER_VISITOR):
+                self._items.facts[slot, LISTED] = PERSON
             self._item_counters.open(slot)
         return slot
 

@@ -15,6 +15,7 @@ from personalization.state.rows import CatalogueRow, TopK
 # The columns of ``facts`` before the slots of segments, the categories and the tags.
 CREATED, LISTED, SELLER_CODE, SELLER_SLOT = 1, 2, 3, 4
 SEGMENTS = 5
+PERSON = 2  # instead of listed: the slot is a user's, whose attributes are in ``Profiles``
 
 
 class ItemTable:

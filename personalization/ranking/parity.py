@@ -47,7 +47,7 @@ class RowsAt(Protocol):
         ...
 
     def catalogue(self, kind: str, id: str, offset: int) -> CatalogueRow:
-        """The attributes of an ``item`` or a ``seller``."""
+        """The attributes of an ``item``, a ``user`` or a ``seller``."""
         ...
 
     def visitor(self, id: str, offset: int) -> VisitorRow:
@@ -82,8 +82,9 @@ def columns_again(decision: Decision, rows: RowsAt, plan: StatePlan) -> Columns:
     for index, id in enumerate(decision.candidates):
         row = None
         if catalogue[index] >= 0:
-            row = rows.catalogue(ITEM, id, int(catalogue[index]))
-            columns.apply_catalogue(ITEM, id, row)
+            kind, listed_as = keys.subject_of(id)
+            row = rows.catalogue(kind, listed_as, int(catalogue[index]))
+            columns.apply_catalogue(kind, listed_as, row)
         if row is not None and row.seller is not None and sellers_catalogue[index] >= 0:
             seller = rows.catalogue(SELLER, row.seller, int(sellers_catalogue[index]))
             columns.apply_catalogue(SELLER, row.seller, seller)

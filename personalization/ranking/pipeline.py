@@ -7,6 +7,7 @@ import numpy as np
 
 from personalization.candidates.find import find_candidates
 from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.profiles import Near
 from personalization.candidates.similar import find_similar
 from personalization.candidates.source import Inputs
 from personalization.columns import view_of
@@ -25,7 +26,7 @@ from personalization.ranking.request import (
     moment_of,
 )
 from personalization.ranking.scorer import Scorer
-from personalization.ranking.similar import looking_at
+from personalization.ranking.similar import bringing, looking_at
 from personalization.ranking.surface import Surface, compile_rules
 from personalization.ranking.values import attribute_kinds, record, values_of
 from personalization.spec import Spec
@@ -50,6 +51,7 @@ def rank(
     now: int,
     seed: int,
     decision_id: str,
+    near: Near | None = None,
     shown_before: Sequence[str] = (),
     freshness: Freshness | None = None,
     arms: Mapping[str, str] | None = None,
@@ -59,9 +61,10 @@ def rank(
 ) -> Decision:
     """Decide what ``request`` is shown at ``now`` (ms), and record why.
 
-    ``shown_before`` are the items of the pages that ``request.after`` continues. ``keep`` says
-    whose vectors are recorded. Raises ``Rejected`` (``FilterError`` among them) for a request
-    that cannot be, ``UnfitScorer`` for a scorer that cannot score it.
+    ``near`` are the users like the one that ``request.similar_to`` names. ``shown_before`` are the
+    items of the pages that ``request.after`` continues. ``keep`` says whose vectors are recorded.
+    Raises ``Rejected`` (``FilterError`` among them) for a request that cannot be, ``UnfitScorer``
+    for a scorer that cannot score it.
     """
     if scorer.feature_set != spec.feature_set_id:
         raise UnfitScorer(f"{scorer.name} scores {scorer.feature_set}, not {spec.feature_set_id}")
@@ -76,14 +79,17 @@ def rank(
     viewer = who.visitor
     features: Mapping[str, F64] = {}
     inputs = Inputs(columns, index or empty_index(), viewer, now)
+    if near is not None:
+        request = bringing(request, near)
     if request.candidates is not None:
         ids, features = callers_candidates(request.candidates)
-        sources = [[CALLER]] * len(ids)
+        sources = [[CALLER]] * len(ids) if near is None else near.sources
     elif request.similar_to is not None:
         ids, sources = find_similar(request.similar_to, inputs)
-        viewer = looking_at(viewer, request.similar_to, now, plan)
     else:
         ids, sources = find_candidates([(s.name, s.count) for s in surface.sources], inputs)
+    if request.similar_to is not None:
+        viewer = looking_at(viewer, request.similar_to, now, plan)
 
     view = view_of(columns, moment, ids, viewer, features)
     matrix = feature_matrix(spec, view)

@@ -32,7 +32,8 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (minutes) and ``session``; anything else is for the spec's context features. ``filters`` is a
     predicate (see ``filters.py``). ``token`` is of an earlier write that must be known first:
     ``wait`` says whether in the visitor's own rows only or in ``all``. ``after`` is a decision
-    whose items are not shown again. With ``similar_to``, an item, its neighbours are ranked.
+    whose items are not shown again. With ``similar_to``, an item or ``user:<id>``, its neighbours
+    are ranked; where it is a user, ``candidates`` of a recorded request are who was found.
     """
 
     visitor: Id | None = None
@@ -52,7 +53,7 @@ class RankRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who looks at an item whose neighbours are to be ranked: as in ``RankRequest``."""
+    """Who looks at an item or a user whose neighbours are to be ranked: as in ``RankRequest``."""
 
     visitor: Id | None = None
     user: Id | None = None
@@ -66,7 +67,7 @@ class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Id | None = None
 
     def of(self, item: str) -> RankRequest:
-        """The same of ``item``."""
+        """The same of ``item``, or ``user:<id>``."""
         return RankRequest(**msgspec.structs.asdict(self), similar_to=item)
 
 

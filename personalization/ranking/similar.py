@@ -1,13 +1,17 @@
-"""Rankings of what is near one item, for the viewer."""
+"""Rankings of what is near one item, or of who is like one user, for the viewer."""
 
 import msgspec
 
+from personalization.candidates.profiles import Near
 from personalization.plan import StatePlan
+from personalization.ranking.request import CandidateIn, RankRequest
 from personalization.ranking.surface import Surface
 from personalization.state.rows import Interaction, VisitorRow
 from personalization.state.visitor import new_visitor
 
 SIMILAR = "similar"
+RESEMBLANCE = 4.0
+"""What a user who shares all has on the logit of one who shares nothing."""
 
 
 def similar_surface() -> Surface:
@@ -16,6 +20,16 @@ def similar_surface() -> Surface:
     It does not mix categories: what is near an item is mostly of its own.
     """
     return Surface(SIMILAR)
+
+
+def bringing(request: RankRequest, near: Near) -> RankRequest:
+    """``request`` as if its caller had brought the users found: how near each is, is the caller's
+    ``score``, a logit. So the record says it, and the vectors can be computed again."""
+    candidates: list[str | CandidateIn] = [
+        CandidateIn(id, {"score": RESEMBLANCE * part})
+        for id, part in zip(near.ids, near.resemblance, strict=True)
+    ]
+    return msgspec.structs.replace(request, candidates=candidates)
 
 
 def looking_at(visitor: VisitorRow | None, item: str, now: int, plan: StatePlan) -> VisitorRow:

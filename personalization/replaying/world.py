@@ -19,7 +19,7 @@ from personalization.spec import Spec
 from personalization.stamping import stamp_items
 from personalization.state.catalogue import fold_catalogue
 from personalization.state.errors import FoldError
-from personalization.state.keys import catalogue_key
+from personalization.state.keys import catalogue_key, shown_as, subject_of
 from personalization.state.rows import (
     CatalogueRow,
     ItemRow,
@@ -88,7 +88,7 @@ class World:
         """The item as an event would be stamped with it now."""
         stamp = self._stamps.get(item)
         if stamp is None:
-            row = self._catalogue.get(catalogue_key("item", item))
+            row = self._catalogue.get(catalogue_key(*subject_of(item)))
             stamp = self._stamps[item] = stamp_items([item], lambda _: row, self._plan)[0]
         return stamp
 
@@ -167,8 +167,7 @@ class World:
         finally:
             self._changes += 1
         self._catalogue[key] = row
-        if record.kind == "item":
-            self._stamps.pop(record.id, None)
+        self._stamps.pop(shown_as(record.kind, record.id) or "", None)
         self._columns.apply_catalogue(record.kind, record.id, row)
 
     def _catch_up(self) -> None:

@@ -11,7 +11,9 @@ SELLER = "s"
 USER = "u"
 SEGMENT = "g"
 
-USER_VISITOR = "user:"  # the visitor of events that name a user only: user:<id>
+# A user where events expect another id: as the visitor of events that name a user only, and as the
+# item of events about a user who is looked at.
+USER_VISITOR = "user:"
 
 _SELLER_LEVEL = "seller*"
 
@@ -71,6 +73,28 @@ def catalogue_key(kind: str, id: str) -> str:
     'item:i9'
     """
     return f"{kind}:{id}"
+
+
+def shown_as(kind: str, id: str) -> str | None:
+    """What events call an item, or a user who is looked at; ``None`` for a seller.
+
+    >>> shown_as("item", "i9"), shown_as("user", "u1"), shown_as("seller", "s2")
+    ('i9', 'user:u1', None)
+    """
+    if kind == "user":
+        return USER_VISITOR + id
+    return id if kind == "item" else None
+
+
+def subject_of(item: str) -> tuple[str, str]:
+    """Kind and id in the catalogue of what events call ``item``: the way back.
+
+    >>> subject_of("i9"), subject_of("user:u1")
+    (('item', 'i9'), ('user', 'u1'))
+    """
+    if item.startswith(USER_VISITOR):
+        return "user", item[len(USER_VISITOR) :]
+    return "item", item
 
 
 def split(key: str) -> tuple[str, str]:

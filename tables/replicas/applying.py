@@ -6,7 +6,7 @@ from typing import Any
 from eventlog.protocol import Record
 from personalization.codec import CodecError
 from personalization.columns import Columns
-from personalization.state.keys import split
+from personalization.state.keys import shown_as, split
 from personalization.state.rows import Watermark
 from tables.replicas.stamps import Stamps
 from tables.replicas.store import RowStore
@@ -140,4 +140,5 @@ class Applier:
         elif self.columnar and table == CATALOGUE_ROWS.name:
             text = key.decode()
             self._columns[table](text, decoded)
-            self._stamps.forget(split(text)[1])
+            if (name := shown_as(*split(text))) is not None:
+                self._stamps.forget(name)

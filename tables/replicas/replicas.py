@@ -13,7 +13,7 @@ from personalization.codec import Codec
 from personalization.columns import Columns
 from personalization.events import Stamp
 from personalization.plan import StatePlan
-from personalization.state.keys import catalogue_key
+from personalization.state.keys import catalogue_key, subject_of
 from personalization.state.rows import CatalogueRow, Watermark
 from tables.replicas.applying import COLUMNAR, Applier
 from tables.replicas.decisions import DecisionIndex
@@ -78,7 +78,7 @@ class Replicas:
             path / "rows", identity(app_id, plan.state_id, len(self._partitions) // len(TABLES))
         )
         self._decisions = DecisionIndex(log, path / "decisions")
-        self._stamps = Stamps(lambda item: self.catalogue_row("item", item), plan)
+        self._stamps = Stamps(lambda item: self.catalogue_row(*subject_of(item)), plan)
         self._measured_at: float | None = None
         self._ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

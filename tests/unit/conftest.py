@@ -98,6 +98,7 @@ class Shop:
         seed: int = 7,
         before: tuple[str, ...] = (),
         keep: Any = "all",
+        near: Any = None,
         **request: Any,
     ) -> Decision:
         """A decision for what a client asks."""
@@ -111,6 +112,7 @@ class Shop:
             now=self.now,
             seed=seed,
             decision_id="01M83XJ8BV001G000000000000",
+            near=near,
             shown_before=before,
             keep=keep,
         )
@@ -127,7 +129,7 @@ class Shop:
         return None if row is None else (0, row)
 
     def _stamp(self, item: str) -> Stamp:
-        rows = {item: self._row("item", item, CatalogueRow)}
+        rows = {item: self._row(*keys.subject_of(item), CatalogueRow)}
         return stamp_items([item], rows.get, self.spec.plan)[0]
 
     def _row(self, kind: str, id: str, row_type: Any) -> Any:

@@ -231,11 +231,21 @@ def test_arrivals_are_in_the_order_of_listing() -> None:
     assert [columns.item_id(slot) for slot in columns.arrivals] == ["a", "b", "a"]
 
 
-def test_users_attributes_change_nothing() -> None:
-    """Rankings do not read them."""
+def test_a_user_is_a_candidate_by_the_name_that_events_give_them() -> None:
+    """With the attributes of the user, whether or not anybody looked at them; a user's row takes
+    no item's slot."""
     columns = Columns(PLAN)
-    columns.apply_catalogue("user", "u1", CatalogueRow(1, NOW, NOW, None, {"age": 3}))
-    assert columns.size == 1
+    row = CatalogueRow(1, NOW, NOW, None, {"category": "design", "price": 30.0, "age": 3.0})
+    columns.apply_catalogue("user", "u1", row)
+    columns.apply_catalogue("item", "u1", listed(2, category="shoes"))
+    assert columns.size == 2
+    view = columns.candidates(["user:u1", "u1", "user:ghost"])
+    design, shoes = (columns.texts.codes[text] for text in ("design", "shoes"))
+    assert view.categories["category"].tolist() == [design, shoes, -1]
+    assert view.numbers["price"][0] == 30.0
+    assert view.listed.tolist() == [True, True, False]
+    assert view.known.tolist() == [True, True, False]
+    assert view.catalogue_offset.tolist() == [1, 2, -1]
 
 
 @pytest.mark.parametrize("code", [-1, 0])
