@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -160,20 +158,19 @@ async def test_a_model_that_cannot_be_used_changes_nothing(home: Home, models: l
 
 async def test_models_are_swapped_under_load(home: Home, models: list[Model]) -> None:
     """While rankings are asked for without a pause, models take turns, here and in another
-    process's replica: no request fails, none waits for a swap, and each takes under a second."""
+    process's replica: no request fails, others are answered during a swap, and after it every
+    ranking is the new model's. How long a swap takes is measured in tests/benchmarks."""
     async with running(home) as stack:
         for model in models:
             await stack.ok("POST", "/v1/models", sent(model))
         formula = Formula(marketplace.columns, marketplace.feature_set_id)
         other = ModelReplica(stack.log, formula, marketplace.columns)
         await other.start()
-        stop, times, names, swaps = asyncio.Event(), [], [], []
+        stop, names, meanwhile = asyncio.Event(), [], 0
 
         async def rank() -> None:
             while not stop.is_set():
-                began = perf_counter()
                 ranked = await stack.ok("POST", "/v1/rank", {"candidates": ITEMS})
-                times.append(perf_counter() - began)
                 names.append(ranked["model"])
 
         async def ranked(more: int) -> None:
@@ -193,27 +190,18 @@ async def test_models_are_swapped_under_load(home: Home, models: list[Model]) ->
                 async def swapped(wanted: str = wanted) -> bool:
                     return other.scorer.name == wanted
 
-                began = perf_counter()
+                before = len(names)
                 await stack.ok("POST", f"/v1/models/{wanted}/promote", WHY)
+                meanwhile += len(names) - before
                 await eventually(swapped)
-                swaps.append(perf_counter() - began)
                 await ranked(20)
                 assert set(names[-10:]) == {wanted}
         finally:
             stop.set()
             await load
             await other.stop()
-    times.sort()
-    told = {
-        "requests": len(times),
-        "p50_ms": round(1000 * times[len(times) // 2], 2),
-        "p99_ms": round(1000 * times[int(0.99 * len(times))], 2),
-        "slowest_ms": round(1000 * times[-1], 2),
-        "swaps_ms": [round(1000 * swap) for swap in swaps],
-    }
-    print(json.dumps({"models_swapped": told}))
-    assert median(swaps) < 1.0, told
-    assert times[-1] < 0.5, told
+    assert meanwhile > 0
+    assert set(names) == {"formula", *(model.id for model in models)}
 
 
 def _registered(model: Model) -> bytes:
