@@ -9,7 +9,7 @@ import numpy as np
 from personalization.candidates.similar import COVISITED
 from personalization.columns import Columns
 from personalization.columns.growth import grown
-from personalization.columns.profiles import LISTED, Profiles
+from personalization.columns.profiles import Profiles
 from personalization.decay import kernel
 from personalization.features.view import F64, I8, I32, I64
 from personalization.plan import StatePlan
@@ -73,7 +73,6 @@ class ProfileSearch(Iterator[None]):
         slots, keys = np.empty(last - first, np.int64), np.empty(last - first)
         found = resembling(
             profiles.terms,
-            profiles.facts,
             profiles.flags,
             first,
             self._flag,
@@ -134,12 +133,11 @@ def _liked(viewer: VisitorRow | None, profiles: Profiles, plan: StatePlan) -> Ma
 
 
 @kernel(
-    "int64(int32[:, ::1], int64[:, ::1], int8[:, ::1], int64, int64, float64[::1], float64,"
-    " int64[::1], float64[::1])"
+    "int64(int32[:, ::1], int8[:, ::1], int64, int64, float64[::1], float64, int64[::1],"
+    " float64[::1])"
 )
 def resembling(
     terms: I32,
-    facts: I64,
     flags: I8,
     first: int,
     flag: int,
@@ -149,14 +147,14 @@ def resembling(
     keys: F64,
 ) -> int:
     """The profiles among the n from slot ``first`` on whose terms come to more than ``least`` in
-    ``table`` [V], into ``slots`` and ``keys`` [n]; how many there are. Only who is listed, and
-    whose ``flag`` (-1: none) is not off."""
+    ``table`` [V], into ``slots`` and ``keys`` [n]; how many there are. Only those whose
+    ``flag`` (-1: none) is not off; who is deleted has no terms."""
     found = 0
     for slot in range(first, first + len(slots)):
         key = 0.0
         for place in range(terms.shape[1]):
             key += table[terms[slot, place]]
-        if key > least and facts[slot, LISTED] == 1 and (flag < 0 or flags[slot, flag] != 0):
+        if key > least and (flag < 0 or flags[slot, flag] != 0):
             slots[found] = slot
             keys[found] = key
             found += 1
