@@ -15,6 +15,7 @@ from personalization.decisions import DECISIONS as DECISION
 from personalization.decisions import Decision, pack
 from personalization.events import SERVED, Stamp, StampedEvent
 from personalization.plan import StatePlan
+from personalization.ranking.surface import SCORES
 from personalization.ranking.ulid import partition_of
 from personalization.state.keys import USER_VISITOR
 from tables.topics import DECISIONS, MAX_DECISION_BYTES, VISITOR_EVENT, VISITOR_EVENTS
@@ -220,6 +221,8 @@ class DecisionQueue:
 
     def _served(self, decision: Decision) -> list[StampedEvent]:
         """What the visitor's own log says of the decision: what was shown to them."""
+        if decision.surface.name == SCORES:
+            return []
         visitor, user = decision.visitor, decision.request.user
         if visitor is None:
             if user is None:

@@ -1,7 +1,7 @@
 """From a ranking request to its decision: wait for the token, decide, queue."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from api.catalogue_index import IndexKeeper
@@ -10,10 +10,19 @@ from api.metrics import Metrics
 from api.problems import Problem, invalid
 from api.settings import ApiSettings
 from personalization.candidates.profiles import Near, ProfileSearch
-from personalization.decisions import DECISIONS, Decision, Freshness
+from personalization.decisions import DECISIONS, Decision, Freshness, scores_of
 from personalization.ranking.hydrate import hydrate
 from personalization.ranking.pipeline import rank
 from personalization.ranking.request import RankRequest, check_ids
+from personalization.ranking.score import (
+    PairScore,
+    ScoreAnswer,
+    ScoreRequest,
+    probability,
+    rankings_of,
+    score_surface,
+)
+from personalization.ranking.scorer import Scorer
 from personalization.ranking.surface import Surface
 from personalization.ranking.ulid import decision_id
 from personalization.spec import Spec
@@ -69,17 +78,61 @@ class Ranker:
             known = ", ".join(sorted(self._surfaces))
             raise invalid("surface", f"{request.surface!r} is none of {known}")
         before = [] if request.after is None else await self._pages_before(request.after)
-        began = perf_counter()
         caught_up = await self._wait(request)
-        waited = perf_counter()
+        began = perf_counter()
         near = await self._near(request)
+        decision = self._decide(request, surface, self._models.scorer, caught_up, before, near)
+        self._deciding.observe(perf_counter() - began)
+        return decision
+
+    async def score(self, request: ScoreRequest) -> ScoreAnswer:
+        """The probability of each pair; each visitor's pairs are a decision, which is queued.
+
+        Raises ``Problem`` (422 for a wrong token) and ``Rejected``.
+        """
+        caught_up = await self._wait(request)
+        scorer, surface = self._models.scorer, score_surface()
+        scores: dict[int, PairScore] = {}
+        freshness = self._freshness(self._clock(), caught_up)
+        for places, asked in rankings_of(request, self._clock()):
+            began = perf_counter()
+            decision = self._decide(asked, surface, scorer, caught_up)
+            for place, score in zip(places, scores_of(decision).tolist(), strict=True):
+                pair = request.pairs[place]
+                scores[place] = PairScore(
+                    pair.visitor, pair.user, pair.item, probability(score), decision.id
+                )
+            self._deciding.observe(perf_counter() - began)
+            await asyncio.sleep(0)
+        return ScoreAnswer(
+            [scores[place] for place in range(len(request.pairs))],
+            freshness,
+            scorer.name,
+            self._models.gives_probabilities(scorer),
+            scorer.feature_set,
+        )
+
+    async def record(self, id: str) -> Decision | None:
+        """The record of a decision."""
+        data = self._queue.recent(id) or await self._replicas.decision(id)
+        return None if data is None else DECISIONS.decode(data)
+
+    def _decide(
+        self,
+        request: RankRequest,
+        surface: Surface,
+        scorer: Scorer,
+        caught_up: bool | None,
+        before: Sequence[str] = (),
+        near: Near | None = None,
+    ) -> Decision:
         now = self._clock()
         decision = rank(
             request,
             self._replicas,
             self._spec,
             surface,
-            self._models.scorer,
+            scorer,
             self._index.index,
             now=now,
             near=near,
@@ -93,14 +146,7 @@ class Ranker:
         )
         self._sequence += 1
         self._queue.put(decision)
-        self._waiting.observe(waited - began)
-        self._deciding.observe(perf_counter() - waited)
         return decision
-
-    async def record(self, id: str) -> Decision | None:
-        """The record of a decision."""
-        data = self._queue.recent(id) or await self._replicas.decision(id)
-        return None if data is None else DECISIONS.decode(data)
 
     async def _near(self, request: RankRequest) -> Near | None:
         """Who is like the user that the request names, if it names one.
@@ -132,7 +178,8 @@ class Ranker:
             shown = shown_so_far(decision)
         return shown
 
-    async def _wait(self, request: RankRequest) -> bool | None:
+    async def _wait(self, request: RankRequest | ScoreRequest) -> bool | None:
+        began = perf_counter()
         if request.token is None:
             return None
         timeout = self._settings.wait_timeout_ms / 1000
@@ -141,6 +188,8 @@ class Ranker:
             return await self._replicas.wait(token, request.wait, timeout)
         except TokenError as error:
             raise invalid("token", str(error)) from error
+        finally:
+            self._waiting.observe(perf_counter() - began)
 
     def _freshness(self, now: int, caught_up: bool | None) -> Freshness:
         newest = self._replicas.newest_event_at

@@ -1,5 +1,5 @@
 """``POST /v1/rank``, ``/v1/similar/items/{id}``, ``/v1/similar/users/{id}``: what to show, and in
-which order."""
+which order. ``/v1/score``: how likely it is."""
 
 from time import perf_counter
 
@@ -13,10 +13,12 @@ from api.services import METRICS, RANKER
 from personalization.ranking.answer import RankAnswer
 from personalization.ranking.answer import answer as answer_of
 from personalization.ranking.request import RankRequest, SimilarRequest
+from personalization.ranking.score import ScoreAnswer, ScoreRequest
 from personalization.state.keys import USER_VISITOR
 
 _REQUEST = msgspec.json.Decoder(RankRequest)
 _SIMILAR = msgspec.json.Decoder(SimilarRequest)
+_SCORE = msgspec.json.Decoder(ScoreRequest)
 
 
 async def post_rank(request: web.Request) -> web.Response:
@@ -37,6 +39,11 @@ async def post_similar_users(request: web.Request) -> web.Response:
     began = perf_counter()
     asked = await read_as(request, _SIMILAR)
     return await _decide(request, asked.of(USER_VISITOR + request.match_info["id"]), began)
+
+
+async def post_score(request: web.Request) -> web.Response:
+    """The probability of each pair of somebody and an item."""
+    return answer(await request.app[RANKER].score(await read_as(request, _SCORE)))
 
 
 async def _decide(request: web.Request, asked: RankRequest, began: float) -> web.Response:
@@ -154,5 +161,39 @@ OPERATIONS = (
         SimilarRequest,
         {"visitor": "v1", "limit": 12, "context": {"device": "phone"}},
         problems=(400, 404, 413, 422),
+    ),
+    Operation(
+        "POST",
+        "/v1/score",
+        post_score,
+        "ranking",
+        "Say how likely each pair of somebody and an item is",
+        ScoreAnswer,
+        {
+            "scores": [
+                {
+                    "visitor": "card-1",
+                    "user": None,
+                    "item": "shop-9",
+                    "probability": 0.031,
+                    "decision": "01M8216CSV000C000000000003",
+                }
+            ],
+            "freshness": {
+                "newest_event_ms": 12,
+                "behind": {"visitors": 0, "items": 0},
+                "measured_ms_ago": 40,
+                "caught_up": None,
+            },
+            "model": "01M8216CSV000C000000000009",
+            "calibrated": True,
+            "feature_set": "9c1f00000000",
+        },
+        ScoreRequest,
+        {
+            "pairs": [{"visitor": "card-1", "item": "shop-9", "context": {"amount": 120.0}}],
+            "context": {"utc_offset": 60},
+        },
+        problems=(400, 413, 422),
     ),
 )

@@ -12,7 +12,7 @@ import numpy as np
 from personalization.features.view import F64, I64, Bool
 from personalization.ranking.filters import Predicate, items_in
 from personalization.ranking.select import NO_CAP, SETTLED, Ballot, select
-from personalization.ranking.surface import Rule, Surface
+from personalization.ranking.surface import SCORES, Rule, Surface
 from personalization.ranking.values import IN_STOCK, SELLER, Values, among
 
 CAPPED = "capped"
@@ -64,8 +64,10 @@ def choose(values: Values, scores: F64, terms: Terms) -> Choice:
     first that holds: ``deleted``, ``out_of_stock``, ``blocked``, ``disliked``, ``seen``,
     ``shown_before``, ``filtered`` (the caller's), ``rule:<name>``; and ``capped`` for what was
     not shown because its seller or category had its share of the page. Unknown candidates come
-    after all others.
+    after all others. Of pairs that are only scored nothing is dropped or shown.
     """
+    if terms.surface.name == SCORES:
+        return Choice({}, np.empty(0, np.int64), np.empty(0), [])
     held = {rule.name: predicate.mask(values) for rule, predicate in terms.rules}
     dropped = _drops(values, terms, held)
     logits = scores

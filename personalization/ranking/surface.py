@@ -10,6 +10,8 @@ from personalization.ranking.filters import FilterError, Predicate, compile_pred
 from personalization.ranking.values import SELLER, attribute_kinds
 
 MIXING = 0.3
+SCORES = "scores"
+"""The surface of ``/v1/score``: pairs are scored, and nothing is shown."""
 
 _ACTIONS_OF = {"amount": ("boost", "bury"), "position": ("pin",)}
 
@@ -108,6 +110,8 @@ def check_surface(surface: Surface, plan: StatePlan) -> None:
         msgspec.convert(msgspec.to_builtins(surface), Surface)
     except (msgspec.ValidationError, TypeError) as error:
         raise SurfaceError(f"surface {surface.name!r}: {_in_words(error)}") from error
+    if surface.name == SCORES:
+        raise SurfaceError(f"surface {SCORES!r}: the name is reserved")
     for rule in surface.rules:
         for part, actions in _ACTIONS_OF.items():
             default = next(f.default for f in msgspec.structs.fields(Rule) if f.name == part)

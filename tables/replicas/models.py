@@ -88,6 +88,12 @@ class ModelReplica:
             return None
         return self.registry.shelved(self.scorer.name).model.at
 
+    def gives_probabilities(self, scorer: Scorer) -> bool:
+        """Whether ``scorer``, which serves or served, was fitted to: its objective is binary."""
+        if scorer is self._formula:
+            return False
+        return self.registry.shelved(scorer.name).model.objective == "binary"
+
     async def model(self, id: str) -> Model:
         """A model with its text. Raises ``KeyError`` for an unknown one, and ``LogUnavailable``."""
         offset = self.registry.shelved(id).offset
