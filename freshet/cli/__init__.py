@@ -16,6 +16,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "loadtest": "loadtest",
     "train": "train",
+    "sources": "sources",
     "evaluate": "evaluate",
 }
 

@@ -11,8 +11,19 @@ import click
 from freshet.settings import Loaded, load
 
 
-def _listed(_context: click.Context, _option: click.Parameter, text: str | None) -> object:
-    return None if text is None else text.replace(",", " ").split()
+def duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """A duration such as 30d, in ms."""
+    from personalization.plan import duration_ms
+
+    try:
+        return None if text is None else duration_ms(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def names(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Any:
+    """Names with commas or blanks between them, as a tuple."""
+    return None if text is None else tuple(text.replace(",", " ").split())
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -34,7 +45,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "The least that is logged.",
     },
     "bootstrap_servers": {
-        "callback": _listed,
+        "callback": names,
         "metavar": "HOST:PORT,…",
         "help": "Brokers of the Kafka cluster to begin with.",
     },
@@ -75,8 +86,8 @@ CLUSTER = (
 """The settings of every command that works on a Kafka cluster."""
 
 
-def settings_flags(*names: str) -> Callable[[Any], Any]:
-    """Adds the flags of the settings called ``names``, and ``--config``."""
+def settings_flags(*settings: str) -> Callable[[Any], Any]:
+    """Adds the flags of the ``settings`` named, and ``--config``."""
 
     def add(function: Any) -> Any:
         function = click.option(
@@ -84,7 +95,7 @@ def settings_flags(*names: str) -> Callable[[Any], Any]:
             type=_FILE,
             help="Settings file, instead of ./freshet.toml.",
         )(function)
-        for name in reversed(names):
+        for name in reversed(settings):
             function = _flag(name)(function)
         return function
 

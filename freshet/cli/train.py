@@ -3,11 +3,19 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from freshet.cli.options import CLUSTER, loaded, plain, require_lightgbm, settings_flags
+from freshet.cli.options import (
+    CLUSTER,
+    duration,
+    loaded,
+    names,
+    plain,
+    require_lightgbm,
+    settings_flags,
+)
 
 if TYPE_CHECKING:
     from freshet.cli.progress import Bars
@@ -16,23 +24,10 @@ if TYPE_CHECKING:
     from personalization.training.labels import Objective
 
 
-def _duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    from personalization.plan import duration_ms
-
-    try:
-        return None if text is None else duration_ms(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _names(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Any:
-    return None if text is None else tuple(text.replace(",", " ").split())
-
-
 @click.command("train")
 @click.option(
     "--window",
-    callback=_duration,
+    callback=duration,
     default="30d",
     show_default=True,
     help="How far back to learn from.",
@@ -46,12 +41,12 @@ def _names(_ctx: click.Context, _param: click.Parameter, text: str | None) -> An
 )
 @click.option(
     "--outcomes",
-    callback=_names,
+    callback=names,
     metavar="EVENT,…",
     help="Events that count (default: those the spec gives a weight or a label).",
 )
 @click.option("--promote", is_flag=True, help="Have the model serve, if the gate says so.")
-@click.option("--every", callback=_duration, metavar="1h", help="Train again and again.")
+@click.option("--every", callback=duration, metavar="1h", help="Train again and again.")
 @click.option(
     "--replay/--no-replay",
     default=True,

@@ -32,25 +32,48 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     go to the server. Raises ``CannotOpen``, or as ``KafkaLog`` and ``check_partitions`` do.
     """
     if settings.bootstrap_servers:
-        kafka = KafkaLog(
-            connection(settings),
-            client_id=f"freshet-train/{socket.gethostname()}",
-            prefix=settings.topic_prefix,
-            append_timeout=settings.append_timeout_seconds,
-        )
-        await kafka.start()
-        try:
-            state_id = load_spec(settings.spec).plan.state_id
-            check_partitions(kafka, declared(settings, state_id))
+        async with _cluster(settings, "freshet-train") as kafka:
             yield Opened(kafka, LogShelf(kafka))
-        finally:
-            await kafka.stop()
         return
     log, shelf = await _embedded(settings)
     try:
         yield Opened(log, shelf)
     finally:
         await log.stop()
+
+
+@asynccontextmanager
+async def opened_to_read(settings: Settings, client: str) -> AsyncIterator[EventLog]:
+    """The same log to read only, for the command ``client``. Raises as ``opened`` does."""
+    if settings.bootstrap_servers:
+        async with _cluster(settings, client) as kafka:
+            yield kafka
+        return
+    try:
+        log = EmbeddedLog(settings.data / LOG, read_only=True)
+    except FileNotFoundError as error:
+        raise CannotOpen(f"{settings.data} holds no log") from error
+    try:
+        yield log
+    finally:
+        await log.stop()
+
+
+@asynccontextmanager
+async def _cluster(settings: Settings, client: str) -> AsyncIterator[KafkaLog]:
+    kafka = KafkaLog(
+        connection(settings),
+        client_id=f"{client}/{socket.gethostname()}",
+        prefix=settings.topic_prefix,
+        append_timeout=settings.append_timeout_seconds,
+    )
+    await kafka.start()
+    try:
+        state_id = load_spec(settings.spec).plan.state_id
+        check_partitions(kafka, declared(settings, state_id))
+        yield kafka
+    finally:
+        await kafka.stop()
 
 
 async def _embedded(settings: Settings) -> tuple[EmbeddedLog, Shelf]:

@@ -2,15 +2,18 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from eventlog.protocol import EventLog, Reader, Record, TopicPartition
+from tables.topics import DECISIONS
 
 _BATCH = 1_000
 _POLL_SECONDS = 10.0
 
 Progress = Callable[[int, int], None]
+StageProgress = Callable[[str, int, int], None]
 
 
 class Stalled(Exception):
@@ -63,6 +66,13 @@ async def in_order(
             await tail.close()
     if progress is not None and total:
         progress(total, total)
+
+
+async def recorded(log: EventLog, since: int, progress: StageProgress) -> AsyncIterator[bytes]:
+    """All decisions from ``since`` (ms) on, encoded. Raises ``Stalled``."""
+    async for _, record in in_order(log, [DECISIONS], partial(progress, "decisions")):
+        if record.timestamp >= since:
+            yield record.value or b""
 
 
 class _Tail:

@@ -1,13 +1,13 @@
 """One training: from a log to a model that was judged."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from eventlog.protocol import EventLog
-from freshet.training.reading import in_order
+from freshet.training.reading import StageProgress, in_order, recorded
 from personalization.decisions import DECISIONS as DECISION
 from personalization.decisions import Decision
 from personalization.models import (
@@ -36,13 +36,10 @@ from personalization.training.served import JOIN_MS, Served
 from tables.topics import (
     CATALOGUE,
     CATALOGUE_RECORD,
-    DECISIONS,
     MODELS,
     VISITOR_EVENT,
     VISITOR_EVENTS,
 )
-
-StageProgress = Callable[[str, int, int], None]
 
 
 class CannotTrain(Exception):
@@ -185,13 +182,8 @@ async def _in_service(log: EventLog, spec: Spec) -> Scorer:
 
 async def _decisions(log: EventLog, since: int, progress: StageProgress) -> AsyncIterator[Decision]:
     """All decisions from ``since`` (ms) on."""
-
-    def report(done: int, total: int) -> None:
-        progress("decisions", done, total)
-
-    async for _, record in in_order(log, [DECISIONS], report):
-        if record.timestamp >= since:
-            yield DECISION.decode(record.value or b"")
+    async for value in recorded(log, since, progress):
+        yield DECISION.decode(value)
 
 
 def _earned(exposures: Exposures, decision: Decision) -> tuple[float, int] | None:

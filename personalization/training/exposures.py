@@ -38,6 +38,8 @@ class Exposures:
         self.others: list[Page] = []
         """Pages that no decision served, as far as is known."""
         self.events = 0
+        self.forgotten = 0
+        """When the newest decided page was (ms) that is not kept any more."""
         self._labels = labels
         self._window = window
         self._most = most
@@ -49,7 +51,7 @@ class Exposures:
         self.events += 1
         if event.type == SERVED and event.decision is not None:
             self._served[event.decision] = self._page(event)
-            _bound(self._served, self._most)
+            self._bound(self._served)
         elif event.type == IMPRESSION:
             return self._impression(event)
         elif event.type in self._labels:
@@ -69,14 +71,15 @@ class Exposures:
                 page.positions.setdefault(item.item, self._place(page, item.item))
         for item in event.items:
             self._seen[event.visitor, item.item] = page
-        _bound(self._seen, 20 * self._most)
+        while len(self._seen) > 20 * self._most:
+            del self._seen[next(iter(self._seen))]
         return opened
 
     def _of_decision(self, decision: str, event: StampedEvent) -> Page:
         page = self.decided.get(decision)
         if page is None:
             page = self.decided[decision] = Page(event.visitor, decision, event.at)
-            _bound(self.decided, self._most)
+            self._bound(self.decided)
         return page
 
     def _place(self, page: Page, item: str) -> int:
@@ -109,8 +112,8 @@ class Exposures:
         positions = {item.item: place for place, item in enumerate(event.items)}
         return Page(event.visitor, event.decision, event.at, positions)
 
-
-def _bound(pages: dict[str, Page] | dict[tuple[str, str], Page], most: int) -> None:
-    """Forget the oldest beyond ``most``."""
-    while len(pages) > most:
-        del pages[next(iter(pages))]  # type: ignore[arg-type]
+    def _bound(self, pages: dict[str, Page]) -> None:
+        """Forget the oldest."""
+        while len(pages) > self._most:
+            forgotten = pages.pop(next(iter(pages)))
+            self.forgotten = max(self.forgotten, forgotten.at)

@@ -10,50 +10,25 @@ import msgspec
 import pytest
 
 from eventlog.embedded import EmbeddedLog
-from eventlog.partitioner import partition_for
-from eventlog.protocol import Entry, TopicPartition
-from freshet.state import APP_ID, LOG
+from eventlog.protocol import TopicPartition
+from freshet.state import LOG
 from freshet.training.reading import in_order
 from freshet.training.run import CannotTrain, Course, train
 from freshet.training.shelf import LogShelf
-from personalization.decisions import DECISIONS as DECISION
 from personalization.events import CatalogueRecord
 from personalization.models import MODEL_RECORD, Registry
 from personalization.ranking.model_scorer import scorer_of
 from personalization.ranking.surface import default_surface
 from tables.topics import (
     CATALOGUE,
-    CATALOGUE_RECORD,
-    DECISIONS,
     MODELS,
-    VISITOR_EVENT,
     VISITOR_EVENTS,
-    topics,
 )
 from tests.processes import FRESHET, clean_environ, get, serving
+from tests.training_logs import fill
 from tests.training_shop import SPEC, Traffic, traffic
 
-PARTITIONS = 4
 COURSE = Course(threads=1)
-
-
-async def fill(log: EmbeddedLog, told: Traffic) -> None:
-    """All that was told, each record at its own time."""
-    await log.create_topics(topics(APP_ID, SPEC.plan.state_id, PARTITIONS, 30 * 86_400_000))
-    for record in told.records:
-        if isinstance(record, CatalogueRecord):
-            topic, key, value = CATALOGUE, f"item:{record.id}", CATALOGUE_RECORD.encode(record)
-        else:
-            topic, key, value = VISITOR_EVENTS, record.visitor, VISITOR_EVENT.encode(record)
-        await append(log, topic, key, value, record.at)
-    for decision in told.decisions:
-        await append(log, DECISIONS, decision.id, DECISION.encode(decision), decision.at)
-
-
-async def append(log: EmbeddedLog, topic: str, key: str, value: bytes, at: int) -> None:
-    """One record."""
-    tp = TopicPartition(topic, partition_for(key.encode(), PARTITIONS))
-    await log.append({tp: [Entry(key.encode(), value, at)]})
 
 
 @pytest.fixture
