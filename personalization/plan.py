@@ -13,6 +13,8 @@ GLOBAL = "global"
 
 _ROWS = b"2"  # to be counted up when a fold gives other rows than before
 
+_AMOUNT = "amount:"
+
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -40,8 +42,18 @@ def duration_text(ms: int) -> str:
     return f"{ms // _UNITS[unit]}{unit}"
 
 
+def amounts_dimension(of: str, half_life: str) -> str:
+    """The dimension of a top-K map that sums events' values instead of their weights.
+
+    >>> amounts_dimension("seller", "30d")
+    'amount:seller:30d'
+    """
+    return f"{_AMOUNT}{of}:{half_life}"
+
+
 class AffinityPlan(msgspec.Struct, frozen=True):
-    """One top-K map of a visitor: values of ``dimension``, by part of day where ``by_daypart``.
+    """One top-K map of a visitor: values of ``dimension``, by part of day where ``by_daypart``;
+    of ``amounts_dimension`` it sums events' values.
 
     ``half_life`` is in ms; ``size`` is K.
     """
@@ -88,6 +100,15 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     def affinity_index(self) -> dict[tuple[str, bool], int]:
         """The position of every top-K map, by dimension and whether it is by part of day."""
         return {(a.dimension, a.by_daypart): index for index, a in enumerate(self.affinities)}
+
+    @cached_property
+    def amounts(self) -> tuple[str | None, ...]:
+        """For every top-K map, in order, the dimension whose amounts it sums; ``None``: it sums
+        weights. ``"visitor"`` is all that a visitor did."""
+        return tuple(
+            a.dimension.split(":")[1] if a.dimension.startswith(_AMOUNT) else None
+            for a in self.affinities
+        )
 
     @cached_property
     def session_index(self) -> dict[str, int]:

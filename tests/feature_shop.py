@@ -22,6 +22,7 @@ from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
 from personalization.features.since_last import SinceLast
+from personalization.features.spent import AmountNow, Spent
 from personalization.features.view import Moment, View
 from personalization.features.visitor_count import VisitorCount
 from personalization.features.visitor_rate import VisitorRate
@@ -93,6 +94,9 @@ def wide_spec(*more: Feature) -> Spec:
             SessionCoVisited(),
             Own(size=6),
             Amount("price"),
+            AmountNow(),
+            Spent("seller", half_life="30d", size=4),
+            Spent("visitor", half_life="1h"),
             Candidate("score"),
             *more,
         ],
@@ -190,19 +194,27 @@ def random_shop(seed: int, plan: StatePlan) -> Shop:
     return shop
 
 
+def _values_of(dimension: str) -> str:
+    """``seller`` of ``amount:seller:30d``."""
+    return dimension.split(":")[1] if ":" in dimension else dimension
+
+
 def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
     """A visitor in a session that began an hour ago."""
     offset, at, first_at, counters, counts = _counted(rng, plan)
     pools = {"category": CATEGORIES, "seller": SELLERS, "tags": TAGS}
     pools["item"] = tuple(f"i{number}" for number in range(11))
+    pools["visitor"] = ("",)
     affinities = []
     for affinity in plan.affinities:
-        values: list[str] = [*pools[affinity.dimension], "elsewhere"]
+        values: list[str] = [*pools[_values_of(affinity.dimension)], "elsewhere"]
         if affinity.by_daypart:
             values = [f"{part}|{value}" for part in range(4) for value in values]
-        kept = rng.sample(values, min(affinity.size, len(values)) - 1)
-        entries = {value: (rng.random() * 20 - 4, rng.randrange(1, 9)) for value in kept}
-        affinities.append(TopK(NOW - rng.randrange(9 * DAY), 0.0, entries))
+        # What amounts draw must not change all that is drawn after them.
+        own = random.Random(offset) if ":" in affinity.dimension else rng
+        kept = own.sample(values, max(min(affinity.size, len(values)) - 1, 1))
+        entries = {value: (own.random() * 20 - 4, own.randrange(1, 9)) for value in kept}
+        affinities.append(TopK(NOW - own.randrange(9 * DAY), 0.0, entries))
     times = sorted(NOW - rng.randrange(3 * DAY) for _ in range(8))
     last = [
         Interaction(when, n, 0, rng.randrange(1, len(plan.events)), f"i{rng.randrange(12)}")
@@ -216,7 +228,8 @@ def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
         number=3,
         counts=[rng.randrange(5) for _ in plan.events],
         affinities=[
-            {value: rng.random() * 9 - 2 for value in pools[dimension][:3]} for dimension in plain
+            {value: rng.random() * 9 - 2 for value in pools[_values_of(dimension)][:3]}
+            for dimension in plain
         ],
     )
     return VisitorRow(

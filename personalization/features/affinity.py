@@ -109,7 +109,7 @@ class AffinityCount(Feature, frozen=True):
         entries = visitor.affinities[view.plan.affinity_index[self.dimension, False]].entries
         if entries:
             log_counts(
-                _codes(view, self.dimension),
+                codes_of(view, self.dimension),
                 np.array([view.code.get(value, -1) for value in entries], np.int64),
                 np.array([count for _, count in entries.values()], np.float64),
                 out,
@@ -131,7 +131,7 @@ def fill_shares(
         return
     code = view.code
     shares(
-        _codes(view, dimension),
+        codes_of(view, dimension),
         np.array([code.get(value, -1) for value in weights], np.int64),
         np.array(list(weights.values()), np.float64),
         factor,
@@ -139,7 +139,8 @@ def fill_shares(
     )
 
 
-def _codes(view: View, dimension: str) -> I64:
+def codes_of(view: View, dimension: str) -> I64:
+    """The candidates' values of ``dimension`` [n, T], as codes of texts (-1: none)."""
     candidates = view.candidates
     if dimension in candidates.tags:
         return candidates.tags[dimension]

@@ -12,6 +12,7 @@ from personalization.state.keys import USER_VISITOR
 from personalization.state.rows import Interaction, Session, TopK, VisitorRow
 
 _MINUTE = 60_000
+_MOST = 1e15  # of an amount: sums stay finite
 _DAYPART = 6 * 60 * _MINUTE
 _by_time = attrgetter("at", "offset", "index")
 
@@ -83,7 +84,7 @@ def daypart(at: int, utc_offset: int) -> int:
 
 def values_of(stamp: Stamp, dimension: str) -> list[str]:
     """The values of an affinity's dimension that ``stamp`` has: none, one, or its tags. The item
-    itself is one of dimension ``"item"``.
+    itself is one of dimension ``"item"``; of ``"visitor"`` there is one, the same for all.
 
     >>> values_of(Stamp("i1", "s1", {"tags": ["red", "new"]}), "tags")
     ['red', 'new']
@@ -92,6 +93,8 @@ def values_of(stamp: Stamp, dimension: str) -> list[str]:
     """
     if dimension == "item":
         return [stamp.item]
+    if dimension == "visitor":
+        return [""]
     value = stamp.seller if dimension == "seller" else stamp.attributes.get(dimension)
     if isinstance(value, str):
         return [value]
@@ -173,9 +176,12 @@ def _add_affinities(
 ) -> None:
     at, items = event.at, event.items
     plain = iter(session.affinities)
-    for affinity, kept in zip(plan.affinities, row.affinities, strict=True):
-        dimension = affinity.dimension
+    interest, amount = weight, _amount(event)
+    for affinity, of, kept in zip(plan.affinities, plan.amounts, row.affinities, strict=True):
+        weight, dimension = (interest, affinity.dimension) if of is None else (amount, of)
         values = [value for stamp in items for value in values_of(stamp, dimension)]
+        if of is not None and event.value is None:
+            values = []
         if affinity.by_daypart:
             part = daypart(at, event.utc_offset)
             values = [f"{part}|{value}" for value in values]
@@ -183,6 +189,14 @@ def _add_affinities(
             topk.add_plain(next(plain), values, weight, plan.session_size)
         if values:
             topk.add_all(kept, values, weight, at, affinity.half_life, affinity.size)
+
+
+def _amount(event: StampedEvent) -> float:
+    """What each of the event's items has of its value: refunds are below 0."""
+    value = event.value
+    if value is None:
+        return 0.0
+    return max(-_MOST, min(value, _MOST)) / max(len(event.items), 1)
 
 
 def _remember(row: VisitorRow, event: StampedEvent, number: int, offset: int, most: int) -> None:

@@ -32,7 +32,7 @@ for module in pkgutil.iter_modules(personalization.features.__path__):
 
 SPEC = wide_spec()
 IDS = [f"i{i}" for i in range(12)]
-MOMENT = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop"})
+MOMENT = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop", "amount": 30.0})
 FEATURES = list(SPEC.layout)
 
 

@@ -234,6 +234,34 @@ def amount(asked: Asked) -> float:
     return -1.0 if price is None else math.log1p(price)
 
 
+def spent(asked: Asked, by: str, half_life: str) -> tuple[float, float]:
+    """The decayed sum of amounts, and how often, by weight."""
+    plan = SPEC.plan
+    values = asked.values(by) if by != "visitor" else [""]
+
+    def kept_of(dimension: str) -> float:
+        index = plan.affinity_index[dimension, False]
+        topk = asked.visitor.affinities[index]
+        weights = [max(topk.entries.get(value, (0.0, 0))[0], 0.0) for value in values]
+        return sum(weights) * asked.decay(topk.at, plan.affinities[index].half_life)
+
+    if by != "visitor":
+        return kept_of(f"amount:{by}:{half_life}"), kept_of(by)
+    told = zip(plan.events, plan.weights, strict=True)
+    often = sum(w * asked.count("visitor", event, HOUR) for event, w in told if w > 0.0)
+    return kept_of(f"amount:{by}:{half_life}"), often
+
+
+def spent_gap(asked: Asked, by: str, half_life: str) -> float:
+    amount, often = spent(asked, by, half_life)
+    index = SPEC.plan.affinity_index[f"amount:{by}:{half_life}", False]
+    known = [*asked.values(by), ""] if by != "visitor" else [""]
+    there = asked.visitor.affinities[index].entries.keys() & set(known)
+    if by != "visitor" and not there:
+        return 0.0
+    return math.log1p(30.0) - math.log1p(amount / often) if often > 1e-9 else 0.0
+
+
 def dearer(asked: Asked) -> float:
     weight, total = asked.visitor.numbers[0]
     price = asked.attribute("price")
@@ -241,6 +269,8 @@ def dearer(asked: Asked) -> float:
         return 0.0
     return math.log(price) - math.log(math.expm1(total / weight)) + gap(asked)
 
+
+CONTEXT = {"device": "desktop", "amount": 30.0}
 
 # NOW is 2027-01-15, a Friday, 08:00 UTC; the visitor's clock says 12:30.
 ORACLES: dict[str, Callable[[Asked], float]] = {
@@ -300,6 +330,11 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "own_count": lambda asked: math.log1p(own_kept(asked)[1]),
     "own_rate": lambda asked: own_kept(asked)[1] / 3,
     "amount_price": amount,
+    "amount_now": lambda asked: math.log1p(30.0),
+    "spent_seller_30d": lambda asked: math.log1p(spent(asked, "seller", "30d")[0]),
+    "spent_seller_30d_gap": lambda asked: spent_gap(asked, "seller", "30d"),
+    "spent_visitor_1h": lambda asked: math.log1p(spent(asked, "visitor", "1h")[0]),
+    "spent_visitor_1h_gap": lambda asked: spent_gap(asked, "visitor", "1h"),
     "candidate_score": lambda asked: asked.scores.get(asked.id, 0.0),
     "dearer": dearer,
 }
@@ -314,7 +349,9 @@ def test_every_column_has_an_oracle() -> None:
 def test_columns_equal_plain_python(seed: int) -> None:
     """Every column of every candidate is what the rows say, as far as float32 goes."""
     shop = random_shop(seed, SPEC.plan)
-    moment = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop"})
+    moment = Moment(
+        NOW, utc_offset=270, session="now", context={"device": "desktop", "amount": 30.0}
+    )
     scores = {"i1": 0.25, "i11": -3.5}
     matrix = feature_matrix(SPEC, shop.view(IDS, moment, scores))
     for column, name in enumerate(SPEC.columns):
@@ -325,8 +362,10 @@ def test_columns_equal_plain_python(seed: int) -> None:
 def test_the_shops_are_worth_testing() -> None:
     """Over the seeds, every column that depends on the candidate takes several values."""
     constant = {"device_phone", "device_desktop", "hour", "weekday"}
-    constant |= {"candidate_score", "since_last_visit"}
-    moment = Moment(NOW, utc_offset=270, session="now", context={"device": "desktop"})
+    constant |= {"candidate_score", "since_last_visit", "amount_now"}
+    moment = Moment(
+        NOW, utc_offset=270, session="now", context={"device": "desktop", "amount": 30.0}
+    )
     rows = [
         feature_matrix(SPEC, random_shop(seed, SPEC.plan).view(IDS, moment)) for seed in range(8)
     ]
