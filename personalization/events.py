@@ -66,7 +66,8 @@ class Signal(msgspec.Struct, array_like=True, frozen=True):
     ``i:<item>``, ``s:<seller>``, ``g:<level>:<values>`` (a segment) or ``u:<user>``. ``count``
     is how many of the event's items fall to this key; ``position`` is the item's place among
     those displayed (items only); ``previous`` the visitor's items before this one, newest first,
-    without this one (items only); ``visitor`` is set for links only.
+    without this one (items only); ``visitor`` is set for links only; ``opinions`` are what the
+    visitor thought of other items before (see ``state.opinions``; items only).
     """
 
     offset: int
@@ -78,6 +79,7 @@ class Signal(msgspec.Struct, array_like=True, frozen=True):
     position: int | None = None
     previous: tuple[str, ...] = ()
     visitor: str | None = None
+    opinions: tuple[str, ...] = ()
 
 
 class SignalBatch(msgspec.Struct, array_like=True, frozen=True):

@@ -18,6 +18,7 @@ from personalization.events import (
 )
 from personalization.plan import StatePlan
 from personalization.signals import signals_of
+from personalization.state import opinions
 from personalization.state.catalogue import fold_catalogue
 from personalization.state.counters import Counted, count
 from personalization.state.errors import FoldError
@@ -231,6 +232,8 @@ class StatsFold:
             count(row, event, signal, offset, plan)
             if signal.previous and isinstance(row, ItemRow):
                 add_previous(row, signal, event, plan)
+            if signal.opinions and isinstance(row, ItemRow):
+                opinions.add(row.opinions, signal.opinions, event, plan)
         self.skip(offset, batch)
         if rejected:
             raise FoldError("; ".join(rejected))

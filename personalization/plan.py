@@ -71,6 +71,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     a visitor's interest (0: only counted), ``half_lives`` in ms. Column ``e * H + h`` of a
     counter vector is event ``e`` at half-life ``h``. ``segments`` names the levels counters are
     kept for beside items and sellers: ``"global"``, ``"category"``, ``"seller*category"``.
+    ``opinions`` is of how many opinions of other items an item's row counts its events (0: none).
     """
 
     events: tuple[str, ...]
@@ -90,6 +91,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     session_gap: int = 30 * 60_000
     session_size: int = 8
     linked_visitors: int = 16
+    opinions: int = 0
 
     @cached_property
     def event_index(self) -> dict[str, int]:

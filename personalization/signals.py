@@ -2,7 +2,7 @@
 
 from personalization.events import IDENTIFY, SERVED, UNLINK, Signal, StampedEvent
 from personalization.plan import GLOBAL, StatePlan
-from personalization.state import keys
+from personalization.state import keys, opinions
 from personalization.state.errors import FoldError
 from personalization.state.rows import VisitorRow
 from personalization.state.visitor import in_session, user_after
@@ -38,6 +38,7 @@ def _of_items(
 ) -> list[Signal]:
     """``chain``: the event is one of interest, so it says which items led here."""
     recent = _recent(before, event, plan) if chain else []
+    held = opinions.held(before, event.at, plan) if plan.opinions and before is not None else {}
     kind, at, value, items = event.type, event.at, event.value, event.items
     several = len(items) > 1
     signals = []
@@ -54,6 +55,8 @@ def _of_items(
                 value,
                 position if several else None,
                 previous,
+                None,
+                opinions.told(held, item) if held else (),
             )
         )
         if chain and several:

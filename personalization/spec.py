@@ -140,6 +140,7 @@ class Spec:
             tags=tuple(d.name for d in self.item if isinstance(d, Tags)),
             segments=(GLOBAL, *categories, *(f"seller*{name}" for name in categories)),
             affinities=tuple(dict.fromkeys(affinities)),
+            opinions=max((feature.opinions() for feature in self._features), default=0),
         )
 
     @cached_property

@@ -10,6 +10,7 @@ from personalization.columns import Columns, view_of
 from personalization.events import Attribute
 from personalization.features.affinity import Affinity, AffinityCount, SessionAffinity
 from personalization.features.age import Age
+from personalization.features.agreement import Agreement
 from personalization.features.amount import Amount
 from personalization.features.candidate import Candidate
 from personalization.features.covisited import CoVisited
@@ -93,6 +94,7 @@ def wide_spec(*more: Feature) -> Spec:
             CoVisited(last=3),
             SessionCoVisited(),
             Own(size=6),
+            Agreement("view", per="impression", against="dislike", prior="category", keep=9),
             Amount("price"),
             AmountNow(),
             Spent("seller", half_life="30d", size=4),
@@ -154,7 +156,7 @@ TAGS = ("red", "new", "sale", "vintage")
 
 def random_shop(seed: int, plan: StatePlan) -> Shop:
     """Twelve items, i0 to i11; i10 has counters only, i11 nothing at all."""
-    rng = random.Random(seed)
+    rng, thinking = random.Random(seed), random.Random(seed)
     shop = Shop(plan)
     ids = [f"i{i}" for i in range(11)]
     for offset, id in enumerate(ids[:10]):
@@ -178,7 +180,11 @@ def random_shop(seed: int, plan: StatePlan) -> Shop:
             if other != id:
                 topk.entries[other] = (rng.random() * 9, rng.randrange(1, 9))
         offset, at, first_at, counters, counts = _counted(rng, plan)
-        shop.items[id] = ItemRow(offset, at, first_at, counters, counts, topk)
+        row = ItemRow(offset, at, first_at, counters, counts, topk)
+        for opinion in thinking.sample([sign + other for other in ids for sign in "+-"], 9):
+            if plan.opinions and opinion[1:] != id:
+                row.opinions[opinion] = [thinking.randrange(30) for _ in plan.events]
+        shop.items[id] = row
     for id in SELLERS[:3]:
         shop.sellers[id] = SellerRow(*_counted(rng, plan))
         shop.seller_catalogue[id] = CatalogueRow(1, NOW - rng.randrange(9 * DAY), NOW, None, {})

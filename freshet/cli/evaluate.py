@@ -10,6 +10,8 @@ from freshet.cli.options import loaded, plain, require_lightgbm, settings_flags
 if TYPE_CHECKING:
     from freshet.evaluation.survey import ProtocolName
 
+_SPECS = {"polis": "personalization.presets.deliberation:deliberation"}
+
 
 @click.command("evaluate")
 @click.argument("path", type=click.Path(exists=True, path_type=Path), required=False)
@@ -59,7 +61,8 @@ def command(
     """Would realtime rankings have been better? Replays a log, predicting before every event.
 
     Compares what Freshet ranks live with the same model frozen at midnight, with popularity, with
-    what visitors chose before and with neighbours, on everything and by cohort.
+    what visitors chose before and with neighbours, on everything and by cohort. Polis is ranked
+    by the preset `deliberation`, all else by `marketplace`, unless --spec or the settings say.
 
     \b
     Examples:
@@ -88,8 +91,10 @@ def command(
         raise click.UsageError("give a PATH or --log, one of them")
     progress = Console(stderr=True)
     with plain(SettingsError, SourceError, EvaluationError, FileNotFoundError):
-        settings = loaded(config, data=data, spec=spec, surfaces=surfaces).settings
-        declared = load_spec(settings.spec)
+        found = loaded(config, data=data, spec=spec, surfaces=surfaces)
+        settings = found.settings
+        chosen = found.origins["spec"] != "default"
+        declared = load_spec(_SPECS.get(kind, settings.spec) if not chosen else settings.spec)
         surface = load_surfaces(settings.surfaces, declared)["default"]
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:

@@ -22,8 +22,11 @@ from personalization.decay import decay_columns
 from personalization.events import Stamp
 from personalization.features.view import (
     AT,
+    COUNTS,
+    F32,
     F64,
     I8,
+    I32,
     I64,
     ITEM,
     OFFSET,
@@ -35,6 +38,7 @@ from personalization.features.view import (
 from personalization.plan import GLOBAL, StatePlan
 from personalization.stamping import MAX_TAGS, stamp_items
 from personalization.state import keys
+from personalization.state.opinions import LIKED
 from personalization.state.rows import CatalogueRow, ItemRow, SegmentRow, SellerRow
 
 ITEM_CAPACITY = 1 << 18
@@ -79,6 +83,9 @@ class Columns:
             return False
         slots = [self._item(other) for other in row.covisited.entries]
         self._items.write_covisited(slot, row.covisited, slots)
+        if self.plan.opinions:
+            codes = [2 * self._item(key[1:]) + (key[0] == LIKED) for key in row.opinions]
+            self._items.write_opinions(slot, codes, row.opinions.values())
         return True
 
     def apply_seller(self, id: str, row: SellerRow) -> bool:
@@ -269,6 +276,19 @@ class Columns:
             weights=items.weights.take(slots, axis=0),
             at=items.covisited_at.take(slots),
         )
+
+    def opinions_at(self, slots: I64) -> tuple[I32, F32]:
+        """Of items at ``slots`` (0: none) the codes of opinions [n, K] and the counts [n, K, E].
+
+        A code is twice the slot of the other item, plus 1 if that was liked; -1: none.
+        """
+        items = self._items
+        return items.opinions.take(slots, axis=0), items.given.take(slots, axis=0)
+
+    def counts(self, slots: I64) -> I64:
+        """The plain counts of items [n, E]."""
+        counts: I64 = self._item_counters.stats.take(slots, axis=0)[:, COUNTS:]
+        return counts
 
     def _item(self, id: str) -> int:
         slot = self._slots.get(id)

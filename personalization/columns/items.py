@@ -1,5 +1,6 @@
 """What the catalogue says of items, one slot each; an item's slot is also its code."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from personalization.columns.growth import grown
 from personalization.columns.interner import Interner
 from personalization.events import Stamp
-from personalization.features.view import F64, I8, I32, I64
+from personalization.features.view import F32, F64, I8, I32, I64
 from personalization.plan import GLOBAL, StatePlan
 from personalization.stamping import MAX_TAGS
 from personalization.state.rows import CatalogueRow, TopK
@@ -25,6 +26,8 @@ class ItemTable:
     code (-1: none), its slot, the slot of each segment, a code for each category and 8 for each
     of the tags. ``numbers`` are NaN and ``flags`` -1 where unknown. ``neighbours`` int32 are the
     slots of co-visited items (-1: none), ``weights`` theirs, decayed to ``covisited_at``.
+    ``opinions`` int32 are codes of opinions (-1: none, at the end), ``given`` float32[slots, K, E]
+    the plain counts of the item's events that are due to those who held them.
     """
 
     def __init__(self, plan: StatePlan, texts: Interner, capacity: int, everything: int) -> None:
@@ -44,6 +47,8 @@ class ItemTable:
         self.neighbours: I32 = np.zeros((capacity, plan.covisits), np.int32)
         self.weights: F64 = np.zeros((capacity, plan.covisits))
         self.covisited_at: I64 = np.zeros(capacity, np.int64)
+        self.opinions: I32 = np.zeros((capacity, plan.opinions), np.int32)
+        self.given: F32 = np.zeros((capacity, plan.opinions, len(plan.events)), np.float32)
         self.open(0)
 
     def open(self, slot: int) -> None:
@@ -55,10 +60,13 @@ class ItemTable:
         self.neighbours = grown(self.neighbours, size)
         self.weights = grown(self.weights, size)
         self.covisited_at = grown(self.covisited_at, size)
+        self.opinions = grown(self.opinions, size)
+        self.given = grown(self.given, size)
         self.facts[slot] = self._blank
         self.numbers[slot] = np.nan
         self.flags[slot] = -1
         self.neighbours[slot] = -1
+        self.opinions[slot] = -1
 
     def write(
         self, slot: int, row: CatalogueRow, stamp: Stamp, seller: int, segments: list[int]
@@ -98,3 +106,11 @@ class ItemTable:
         weights = [weight for weight, _ in covisited.entries.values()]
         self.weights[slot] = weights[:bound] + [0.0] * rest
         self.covisited_at[slot] = covisited.at
+
+    def write_opinions(self, slot: int, codes: list[int], counts: Collection[list[int]]) -> None:
+        """Put ``counts`` of events, by opinions with these codes, into ``slot``."""
+        several = min(len(codes), self.plan.opinions)
+        self.opinions[slot, :several] = codes[:several]
+        self.opinions[slot, several:] = -1
+        if several:
+            self.given[slot, :several] = list(counts)[:several]

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from personalization.columns.columns import Columns
+from personalization.columns.opinions import opinions_in_common
 from personalization.columns.together import add_kept, table_of
 from personalization.decay import decay_columns
-from personalization.features.view import AT, F64, I64, Moment, Neighbours, View
+from personalization.features.view import AT, F64, I64, Moment, Neighbours, Opinions, View
 from personalization.plan import StatePlan
+from personalization.state import opinions
 from personalization.state.rows import VisitorRow
 
 
@@ -57,6 +59,7 @@ def view_of(
         code=columns.texts.codes,
         decayed=decayed.reshape(layers, n, width),
         visitor_decayed=_decayed_visitor(visitor, moment.now, columns),
+        opinions=_opinions(visitor, candidates.codes, moment.now, columns),
     )
 
 
@@ -87,6 +90,15 @@ def met_together(
     ):
         add_kept(from_, kept.codes, kept.weights, kept.at, table_of(to), now, half_life, out, sums)
     return together, degrees, last_degrees
+
+
+def _opinions(
+    visitor: VisitorRow | None, codes: I64, now: int, columns: Columns
+) -> Opinions | None:
+    if visitor is None or not columns.plan.opinions:
+        return None
+    held = opinions.held(visitor, now, columns.plan)
+    return opinions_in_common(columns, codes + (codes < 0), list(held), list(held.values()))
 
 
 def _decayed_visitor(visitor: VisitorRow | None, now: int, columns: Columns) -> F64:

@@ -30,6 +30,10 @@ class Feature(msgspec.Struct, frozen=True):
         """The top-K maps that visitor rows must keep for it."""
         return ()
 
+    def opinions(self) -> int:
+        """Of how many opinions of other items an item's row must count its events for it."""
+        return 0
+
     def declaration(self) -> Any:
         """What is hashed into the feature set's id, beside the type's name."""
         return msgspec.to_builtins(self)

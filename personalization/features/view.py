@@ -54,6 +54,21 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinions:
+    """Plain counts of events (E), of n candidates and m items the visitor has an opinion of.
+
+    ``liked`` [m] is that opinion, ``counts`` [m, E] are of those items. ``before`` [n, m, E] are
+    the candidates' events by visitors who had had the same opinion of the item before; ``after``
+    [2, n, m, E] the item's events by those who had disliked (0) or liked (1) the candidate before.
+    """
+
+    liked: Bool
+    counts: I64
+    before: F64
+    after: F64
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateColumns:
     """n candidates, in columns. Codes mean nothing outside the ``Columns`` that gave them.
 
@@ -134,7 +149,8 @@ class View:
     ``covisit_window``. ``together`` [n, m] is the weight, decayed to ``moment.now``, of candidate
     and last item met by one visitor, in either order; ``degrees`` [n] and ``last_degrees`` [m] the
     sum of the weights that an item keeps; ``last_decayed`` [m, E*H] the counters of the last items.
-    ``code`` gives a text's code (not there: no candidate has it).
+    ``code`` gives a text's code (not there: no candidate has it). ``opinions`` are there if the
+    plan keeps them and there is a visitor.
     """
 
     plan: StatePlan
@@ -149,6 +165,7 @@ class View:
     code: Mapping[str, int]
     decayed: F64
     visitor_decayed: F64
+    opinions: Opinions | None = None
 
     def at_level(self, level: str) -> F64:
         """The decayed counters [n, E*H] of every candidate's ``level``."""

@@ -30,6 +30,7 @@ from personalization.ranking.similar import bringing, looking_at
 from personalization.ranking.surface import Surface, compile_rules
 from personalization.ranking.values import attribute_kinds, record, values_of
 from personalization.spec import Spec
+from personalization.state import opinions
 from personalization.state.rows import VisitorRow
 
 CALLER = "caller"
@@ -168,6 +169,8 @@ def _vectors(matrix: F32, order: I64, keep: str) -> tuple[bytes, list[int] | Non
 def _offsets(view: View, state: StateReader, plan: StatePlan) -> Offsets:
     candidates = view.candidates
     last = [] if view.visitor is None else last_items(view.visitor, plan)
+    if view.visitor is not None and plan.opinions:
+        last = list(dict.fromkeys([*last, *opinions.held(view.visitor, view.moment.now, plan)]))
     offsets = np.empty((2 + len(candidates.levels), len(candidates.ids)), np.int64)
     offsets[0] = candidates.catalogue_offset
     offsets[1] = candidates.seller_catalogue_offset

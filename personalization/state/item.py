@@ -2,7 +2,7 @@
 
 from personalization.events import Signal
 from personalization.plan import StatePlan
-from personalization.state import counters, topk
+from personalization.state import counters, opinions, topk
 from personalization.state.rows import ItemRow, TopK
 
 
@@ -22,6 +22,8 @@ def fold_item(row: ItemRow | None, signal: Signal, offset: int, plan: StatePlan)
     event = counters.fold_signal(row, signal, offset, plan)
     if signal.previous:
         add_previous(row, signal, event, plan)
+    if signal.opinions:
+        opinions.add(row.opinions, signal.opinions, event, plan)
     return row
 
 

@@ -63,7 +63,11 @@ class VisitorRow(msgspec.Struct, array_like=True):
 
 
 class ItemRow(msgspec.Struct, array_like=True):
-    """Counters of one item, and the items its visitors came from."""
+    """Counters of one item, and the items its visitors came from.
+
+    ``opinions`` has the plain counts, of the plan's events, that are due to visitors who had an
+    opinion of another item before (see ``state.opinions``); empty unless the plan keeps them.
+    """
 
     offset: int
     at: int
@@ -72,6 +76,7 @@ class ItemRow(msgspec.Struct, array_like=True):
     counts: list[int]
     covisited: TopK
     deleted: bool = False
+    opinions: dict[str, list[int]] = {}
 
 
 class SellerRow(msgspec.Struct, array_like=True):

@@ -17,6 +17,7 @@ from personalization.decisions import (
     scores_of,
     vectors_of,
 )
+from personalization.presets import deliberation
 from personalization.ranking.formula import Formula
 from personalization.ranking.parity import audit
 from personalization.ranking.replay import Mismatch, replay
@@ -233,3 +234,25 @@ def test_the_audit_notices_another_row_or_vector(busy: Any) -> None:
 
 def _offset(row: bytes) -> int:
     return Codec(VisitorRow).decode(row).offset
+
+
+def test_opinions_can_be_audited(shop: Any) -> None:
+    """Rows of items that the visitor disliked are noted too: what they say counts."""
+    shop = type(shop)(deliberation)
+    shop.stock(6, category="taxes")
+    rng = np.random.default_rng(3)
+    for _ in range(80):
+        visitor, item = f"v{rng.integers(5)}", f"i{rng.integers(6)}"
+        shop.tell("impression", visitor=visitor, items=[item])
+        shop.tell(str(rng.choice(["click", "dislike"])), visitor=visitor, item=item)
+    shop.tell("dislike", visitor="v1", item="i5")
+    decision = shop.rank("i0", "i1", visitor="v1")
+    assert "i5" in decision.offsets.last_items
+    after = vectors_of(decision)[:, shop.spec.columns.index("agreement_click_disliked")]
+    assert after.any()
+    assert audit(decision, LogRows(shop), shop.spec) is None
+    forgotten = {id: n for id, n in decision.offsets.last_items.items() if id != "i5"}
+    offsets = msgspec.structs.replace(decision.offsets, last_items=forgotten)
+    found = audit(msgspec.structs.replace(decision, offsets=offsets), LogRows(shop), shop.spec)
+    assert found is not None
+    assert "agreement_click" in found.features

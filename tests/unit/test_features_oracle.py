@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.kernel
 
 SPEC = wide_spec()
 IDS = [f"i{i}" for i in range(12)]
+AGREEMENT = [name for name in SPEC.columns if name.startswith("agreement_view")]
 YEAR_S = 365 * 24 * 3600
 
 
@@ -273,6 +275,69 @@ def dearer(asked: Asked) -> float:
 CONTEXT = {"device": "desktop", "amount": 30.0}
 
 # NOW is 2027-01-15, a Friday, 08:00 UTC; the visitor's clock says 12:30.
+
+
+def agreement(asked: Asked) -> list[float]:
+    """Of each last item: how those answered the candidate who had answered it like the visitor."""
+    impression, view, dislike = (
+        SPEC.plan.event_index[name] for name in ("impression", "view", "dislike")
+    )
+
+    def logit(share: float) -> float:
+        return math.log(share / (1 - share))
+
+    def counts(id: str) -> list[int]:
+        row = asked.shop.items.get(id)
+        return [0] * 4 if row is None else row.counts
+
+    def told(of: str, opinion: str) -> list[int]:
+        row = asked.shop.items.get(of)
+        return [0] * 4 if row is None else row.opinions.get(opinion, [0] * 4)
+
+    opinions: dict[str, str] = {}
+    for interaction in asked.visitor.last[::-1]:
+        sign = "+" if SPEC.plan.weights[interaction.event] > 0 else "-"
+        opinions.setdefault(interaction.item, sign)
+    everybody = asked._row("category")
+    parent = [0] * 4 if everybody is None else everybody.counts
+    likes, shown = counts(asked.id)[view], max(counts(asked.id)[impression], counts(asked.id)[view])
+    prior = (parent[view] + 1) / (max(parent[impression], parent[view]) + 2)
+    rate = (likes + 5 * prior) / (shown + 5)
+    answering = min(1.0, (likes + counts(asked.id)[dislike] + 4) / (shown + 4))
+    raised, evidence = [], 0.0
+    for other, sign in opinions.items():
+        kind = view if sign == "+" else dislike
+        after = [told(other, like + asked.id)[kind] for like in "-+"]
+        own = told(asked.id, sign + other)
+        happened = own[view] + after[1]
+        exposed = max(own[impression] + sum(after) / answering, happened)
+        raised.append(logit((happened + 10 * rate) / (exposed + 10)) - logit(rate))
+        evidence += exposed / (exposed + 10)
+    root = math.sqrt(len(opinions) + 1)
+    own_likes = sum(sign == "+" for sign in opinions.values())
+    expected = sum(
+        (counts(id)[view] + 1) / (counts(id)[view] + counts(id)[dislike] + 2) for id in opinions
+    )
+    smoothed = [(value + 2.5) / (len(opinions) + 5) for value in (own_likes, expected)]
+    generosity = logit(smoothed[0]) - logit(smoothed[1])
+    liked = [r for r, sign in zip(raised, opinions.values(), strict=True) if sign == "+"]
+    return [
+        sum(raised) / root,
+        sum(liked) / root,
+        (sum(raised) - sum(liked)) / root,
+        sum(raised) / (evidence + 1),
+        evidence,
+        max([0.0, *raised]),
+        min([0.0, *raised]),
+        generosity,
+        logit(rate) + generosity + sum(raised) / root,
+    ]
+
+
+def agreement_part(place: int, asked: Asked) -> float:
+    return agreement(asked)[place]
+
+
 ORACLES: dict[str, Callable[[Asked], float]] = {
     "device_phone": lambda asked: 0.0,
     "device_desktop": lambda asked: 1.0,
@@ -326,6 +391,7 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "session_covisited_share": lambda asked: sum(
         w / last for w, _, _, last in session_covisits(asked)
     ),
+    **{name: partial(agreement_part, place) for place, name in enumerate(AGREEMENT)},
     "own_weight": lambda asked: signed_log(own_kept(asked)[0]),
     "own_count": lambda asked: math.log1p(own_kept(asked)[1]),
     "own_rate": lambda asked: own_kept(asked)[1] / 3,

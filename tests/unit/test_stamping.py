@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from personalization.duplicates import DuplicateWindow
 from personalization.events import Signal, Stamp, StampedEvent
@@ -111,6 +112,28 @@ def test_groups_hear_of_an_event_once() -> None:
         ("g:seller*category:s1|shoes", None, 2),
         ("g:seller*category:s%7C2|hats", None, 1),
     ]
+
+
+def test_items_hear_what_their_visitor_thought_of_others() -> None:
+    """Of each other item what was thought last, newest first, with every event; nothing of what
+    came later, and nothing at all unless the plan keeps it."""
+    row = visitor(
+        event("view", NOON, SHOE),
+        event("view", NOON + 1, HAT),
+        event("dislike", NOON + 2, BOOT),
+        event("dislike", NOON + 3, SHOE),
+        event("impression", NOON + 4, PLAIN),
+    )
+
+    def told(kind: str, at: int, *items: Stamp) -> list[tuple[str, ...]]:
+        signals = signals_of(row, event(kind, at, *items), 99, replace(PLAN, opinions=9))
+        return [signal.opinions for signal in signals if signal.key.startswith("i:")]
+
+    assert told("impression", NOON + 9, PLAIN) == [("-shoe", "-boot", "+hat")]
+    assert told("dislike", NOON + 9, HAT, PLAIN) == [("-shoe", "-boot"), ("-shoe", "-boot", "+hat")]
+    assert told("view", NOON + 2, PLAIN) == [("-boot", "+hat", "+shoe")]
+    signals = signals_of(row, event("view", NOON + 9, PLAIN), 99, PLAN)
+    assert {signal.opinions for signal in signals} == {()}
 
 
 def previous(row: VisitorRow | None, told: StampedEvent) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """The rows of items, sellers, segments, users and the catalogue; bounded maps."""
 
 import pytest
+from msgspec.structs import replace
 
 from personalization.events import Attribute, CatalogueRecord, Signal
 from personalization.plan import StatePlan
@@ -50,6 +51,18 @@ def test_interest_says_where_visitors_came_from() -> None:
     assert row.covisited == TopK(NOON, 0.0, {"b": (2.0, 1), "c": (2.0, 1)})
     row = fold_item(row, Signal(3, "i:a", "view", NOON + DAY, previous=("c", "f")), 3, PLAN)
     assert row.covisited == TopK(NOON, 2.0, {"c": (6.0, 2), "f": (4.0, 1)})
+
+
+def test_an_item_counts_its_events_by_what_visitors_thought_of_others() -> None:
+    """Every event counts for each opinion its visitor held; where there are too many, the one
+    with the fewest events goes, but not the newcomer."""
+    plan = replace(PLAN, opinions=3)
+    row = fold_item(None, Signal(0, "i:a", "impression", NOON, opinions=("+b", "-c")), 0, plan)
+    row = fold_item(row, Signal(1, "i:a", "view", NOON, opinions=("+b",)), 1, plan)
+    row = fold_item(row, Signal(2, "i:a", "impression", NOON), 2, plan)
+    assert row.opinions == {"+b": [1, 1, 0], "-c": [1, 0, 0]}
+    row = fold_item(row, Signal(3, "i:a", "dislike", NOON, opinions=("-b", "+d")), 3, plan)
+    assert row.opinions == {"+b": [1, 1, 0], "-b": [0, 0, 1], "+d": [0, 0, 1]}
 
 
 def test_sellers_and_segments_count_all_items_of_an_event() -> None:
