@@ -74,7 +74,9 @@ def make_app(
         plan,
         applied=lambda partition: replicas.watermark(CATALOGUE_ROWS.name, partition).offset,
     )
-    index = IndexKeeper(replicas.columns, clock)
+    declared = [surface.guarantee for surface in surfaces.values()]
+    guarantees = list(dict.fromkeys(each for each in declared if each is not None))
+    index = IndexKeeper(replicas.columns, clock, guarantees)
     queue = DecisionQueue(
         log,
         plan,

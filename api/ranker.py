@@ -11,6 +11,7 @@ from api.problems import Problem, invalid
 from api.settings import ApiSettings
 from personalization.candidates.profiles import Near, ProfileSearch
 from personalization.decisions import DECISIONS, Decision, Freshness, scores_of
+from personalization.guarantee import UnderWay
 from personalization.ranking.hydrate import hydrate
 from personalization.ranking.pipeline import rank
 from personalization.ranking.request import RankRequest, check_ids
@@ -66,6 +67,7 @@ class Ranker:
         self._deciding = metrics.rank_stage.labels("decide")
         self._process = entropy(_PROCESS_BYTES).hex()
         self._sequence = 0
+        self._under_way = UnderWay()
 
     async def decide(self, request: RankRequest) -> Decision:
         """The decision, which is queued for the log.
@@ -139,6 +141,7 @@ class Ranker:
             seed=int.from_bytes(self._entropy(8), "big"),
             decision_id=decision_id(now, self._sequence % self._partitions, self._entropy(8)),
             shown_before=before,
+            under_way=self._under_way,
             freshness=self._freshness(now, caught_up),
             process=self._process,
             sequence=self._sequence,

@@ -5,6 +5,7 @@ import msgspec
 Scalar = str | float | bool
 Attribute = str | float | bool | list[str] | None
 
+IMPRESSION = "impression"
 IDENTIFY = "identify"
 UNLINK = "unlink"
 SERVED = "served"

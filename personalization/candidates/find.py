@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from personalization.candidates.affinity import Affinity
+from personalization.candidates.cold import ColdItems, ColdSellers
 from personalization.candidates.covisited import CoVisited
 from personalization.candidates.fresh import Fresh
 from personalization.candidates.own import Own
@@ -21,6 +22,8 @@ SOURCES: dict[str, Source] = {
         SessionNeighbours(),
         Affinity(),
         Own(),
+        ColdItems(),
+        ColdSellers(),
     )
 }
 

@@ -1,14 +1,18 @@
 """Lists over the whole catalogue, made a few times a second rather than per request."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from personalization.columns import Columns
 from personalization.features.view import F64, I64
+from personalization.guarantee import NOT_OWED, Guarantee, Owed
 
 FRESH = 2000
 LASTING = 2000
+OWED = 300
+OF_SELLER = 5
 DAY = 86_400_000
 SELLER = "seller"
 _NEWEST_FIRST = 1e-6  # of equal (or no) heat, the newer item comes first
@@ -37,8 +41,9 @@ class CatalogueIndex:
 
     ``fresh`` are the last listed, newest first, ``hot`` all by heat, ``groups`` the same by the
     code of each category and of ``seller``, ``lasting`` the first of all by heat at the longest
-    half-life. ``arrivals`` is how many had arrived: later ones are
-    at the end of ``Columns.arrivals``.
+    half-life. ``owed`` are, for each guarantee, items that are behind it, the furthest first, and
+    the hottest items of sellers that are. ``arrivals`` is how many had arrived: later ones are at
+    the end of ``Columns.arrivals``.
     """
 
     arrivals: int
@@ -46,6 +51,7 @@ class CatalogueIndex:
     hot: I64
     groups: dict[str, Grouped]
     lasting: I64
+    owed: Mapping[Guarantee, tuple[I64, I64]] = field(default_factory=dict)
 
 
 def empty_index() -> CatalogueIndex:
@@ -54,7 +60,7 @@ def empty_index() -> CatalogueIndex:
     return CatalogueIndex(0, nothing, nothing, {}, nothing)
 
 
-def build_index(columns: Columns, now: int) -> CatalogueIndex:
+def build_index(columns: Columns, now: int, guarantees: Sequence[Guarantee] = ()) -> CatalogueIndex:
     """The lists at ``now`` (ms).
 
     An item's heat is the sum of its counters (half-life nearest to a day) of events with a weight
@@ -81,7 +87,22 @@ def build_index(columns: Columns, now: int) -> CatalogueIndex:
     groups[SELLER] = _grouped(columns.sellers[:size], hot)
     lasting = _heat(columns, size, now, max(plan.half_lives))[slots]
     first = slots[np.argsort(-lasting, kind="stable")[:LASTING]]
-    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups, first)
+    owed = {guarantee: _owed(columns, guarantee, hot, now) for guarantee in guarantees}
+    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups, first, owed)
+
+
+def _owed(columns: Columns, guarantee: Guarantee, hot: I64, now: int) -> tuple[I64, I64]:
+    items, sellers = Owed(columns, guarantee, None, now).lateness(hot)
+    first = np.argsort(-items, kind="stable")[:OWED]
+    behind = (sellers > NOT_OWED).nonzero()[0]
+    # Of each seller the hottest few: their places among those of the same lateness and seller.
+    keys = columns.sellers[hot[behind]]
+    order = np.lexsort((keys, -sellers[behind]))
+    ordered = keys[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+    place = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    few = behind[order[place < OF_SELLER]][:OWED]
+    return hot[first[items[first] > NOT_OWED]], hot[few]
 
 
 def _heat(columns: Columns, size: int, now: int, half_life: int) -> F64:

@@ -8,6 +8,7 @@ import numpy as np
 from personalization.candidates.index import CatalogueIndex
 from personalization.columns import Columns
 from personalization.features.view import I64
+from personalization.guarantee import Owed
 from personalization.state.rows import VisitorRow
 
 IN_STOCK = "in_stock"
@@ -16,12 +17,14 @@ IN_STOCK = "in_stock"
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What a source may look at: the catalogue, lists made from it a moment ago, and the
-    visitor's merged row (``None``: context only) at ``now`` (ms)."""
+    visitor's merged row (``None``: context only) at ``now`` (ms); what is owed to new items and
+    sellers, where the surface has a guarantee."""
 
     columns: Columns
     index: CatalogueIndex
     visitor: VisitorRow | None
     now: int
+    owed: Owed | None = None
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from personalization.features.view import (
     COUNTS,
     F32,
     F64,
+    FIRST_AT,
     I8,
     I32,
     I64,
@@ -71,8 +72,8 @@ class Columns:
         self._group_facts: I64 = np.zeros((groups, 2), np.int64)
         self._group_facts[0, OFFSET] = -1
         self._segment_levels = [(level, *keys.segment_level(level)) for level in plan.segments]
-        everything = self._group("g", GLOBAL)
-        self._items = ItemTable(plan, self.texts, items, everything)
+        self._everything = self._group("g", GLOBAL)
+        self._items = ItemTable(plan, self.texts, items, self._everything)
         self.profiles = Profiles(plan, self.texts)
         self._item_counters = CounterTable(plan, items)
 
@@ -190,6 +191,24 @@ class Columns:
             items.counters.take(slots, axis=0), items.stats[slots, AT], now, self.half_lives
         )
         return decayed
+
+    def listings(self, slots: I64, event: int) -> tuple[I64, I64, I64]:
+        """Of items, and below of their sellers: a number that is theirs alone among their kind,
+        when they were first listed (ms; 0: never, or the item is not any more), and their plain
+        count of the plan's event number ``event``; int64[2, n] each."""
+        facts, column = self._items.facts, COUNTS + event
+        keys, listed_at, counts = np.empty((3, 2, len(slots)), np.int64)
+        keys[0], keys[1] = slots, facts[slots, SELLER_SLOT]
+        listed_at[0], listed_at[1] = facts[slots, CREATED], self._group_facts[keys[1], CREATED]
+        listed_at *= facts[slots, LISTED]
+        counts[0] = self._item_counters.stats[slots, column]
+        counts[1] = self._group_counters.stats[keys[1], column]
+        return keys, listed_at, counts
+
+    @property
+    def first_event_at(self) -> int:
+        """When the first event of all happened, in ms (0: there was none)."""
+        return int(self._group_counters.stats[self._everything, FIRST_AT])
 
     def item_offsets(self, ids: Sequence[str]) -> I64:
         """The offset of each item's counters, int64[n] (-1: it has none)."""

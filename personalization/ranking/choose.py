@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from personalization.features.view import F64, I64, Bool
+from personalization.guarantee import ITEMS, NOT_OWED, PATIENCE, SELLERS
 from personalization.ranking.filters import Predicate, items_in
 from personalization.ranking.select import NO_CAP, SETTLED, Ballot, select
 from personalization.ranking.surface import SCORES, Rule, Surface
 from personalization.ranking.values import IN_STOCK, SELLER, Values, among
 
 CAPPED = "capped"
+GUARANTEED = ("guarantee:item", "guarantee:seller")
 UNKNOWN = "unknown"
 
 
@@ -64,7 +66,9 @@ def choose(values: Values, scores: F64, terms: Terms) -> Choice:
     first that holds: ``deleted``, ``out_of_stock``, ``blocked``, ``disliked``, ``seen``,
     ``shown_before``, ``filtered`` (the caller's), ``rule:<name>``; and ``capped`` for what was
     not shown because its seller or category had its share of the page. Unknown candidates come
-    after all others. Of pairs that are only scored nothing is dropped or shown.
+    after all others. The reason of what is shown by the surface's guarantee is ``guarantee:item``
+    or ``guarantee:seller``, whichever is further behind. Of pairs that are
+    only scored nothing is dropped or shown.
     """
     if terms.surface.name == SCORES:
         return Choice({}, np.empty(0, np.int64), np.empty(0), [])
@@ -79,13 +83,20 @@ def choose(values: Values, scores: F64, terms: Terms) -> Choice:
     rank = np.where(values.known, 0, 1)
     rank[list(dropped)] = SETTLED
     pins, pinned_by = _pins(logits, rank, groups, caps, terms, held)
-    ballot = Ballot(logits, rank, groups, caps, penalties, pins)
+    due = _due(values, logits, rank, terms.surface)
+    every = NO_CAP if terms.surface.guarantee is None else terms.surface.guarantee.every
+    ballot = Ballot(logits, rank, groups, caps, penalties, pins, due, every)
     order, propensities = select(ballot, terms.surface.temperature, terms.seed)
     shown = order.tolist()
     if terms.surface.caps:
         for candidate in _capped(shown, rank, groups, caps):
             dropped[candidate] = CAPPED
     reasons = [_reasons(c, values, terms, held, pinned_by) for c in shown]
+    if due is not None:
+        for place in range(every - 1, len(shown), every):
+            if due[shown[place]] > NOT_OWED:
+                late = values.lateness[:, shown[place]]
+                reasons[place].append(GUARANTEED[int(late[SELLERS] > late[ITEMS])])
     return Choice({values.ids[c]: r for c, r in dropped.items()}, order, propensities, reasons)
 
 
@@ -156,6 +167,24 @@ def _pins(
             pinned_by[int(best)] = rule.name
             rank[best] = SETTLED
     return pins, pinned_by
+
+
+def _due(values: Values, logits: F64, rank: I64, surface: Surface) -> F64 | None:
+    """How far behind each candidate is that may have a place of the guarantee's now [n] (-inf:
+    not this one); ``None`` where no candidate may.
+
+    Who is best liked of all is due as soon as it is behind; who is liked least only when it is
+    ``PATIENCE`` behind: until then a visitor may come whom it fits. Only the order of scores
+    counts, so that this holds on any scale.
+    """
+    if surface.guarantee is None or not (values.lateness > NOT_OWED).any():
+        return None
+    late: F64 = values.lateness.max(axis=0)
+    among_them = np.sort(logits[rank < SETTLED])
+    above = len(among_them) - np.searchsorted(among_them, logits, side="right")
+    waits = late >= PATIENCE * above / max(len(among_them), 1)
+    due: F64 = np.where(waits & (rank == 0), late, NOT_OWED)
+    return due if (due > NOT_OWED).any() else None
 
 
 def _capped(shown: list[int], rank: I64, groups: I64, caps: I64) -> list[int]:

@@ -15,6 +15,7 @@ from personalization.columns.views import last_items
 from personalization.decisions import Decision, Freshness, Offsets, Shown, digest_of
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import F32, F64, I64, OFFSET, View
+from personalization.guarantee import NOT_OWED, Owed, UnderWay
 from personalization.plan import StatePlan
 from personalization.ranking.choose import UNKNOWN, Choice, Terms, choose
 from personalization.ranking.filters import compile_predicate
@@ -54,6 +55,7 @@ def rank(
     decision_id: str,
     near: Near | None = None,
     shown_before: Sequence[str] = (),
+    under_way: UnderWay | None = None,
     freshness: Freshness | None = None,
     arms: Mapping[str, str] | None = None,
     process: str = "",
@@ -63,9 +65,10 @@ def rank(
     """Decide what ``request`` is shown at ``now`` (ms), and record why.
 
     ``near`` are the users like the one that ``request.similar_to`` names. ``shown_before`` are the
-    items of the pages that ``request.after`` continues. ``keep`` says whose vectors are recorded.
-    Raises ``Rejected`` (``FilterError`` among them) for a request that cannot be, ``UnfitScorer``
-    for a scorer that cannot score it.
+    items of the pages that ``request.after`` continues. ``under_way`` knows what this process
+    showed lately of what a guarantee owes, and is told of this page. ``keep`` says whose vectors
+    are recorded. Raises ``Rejected`` (``FilterError`` among them) for a request that cannot be,
+    ``UnfitScorer`` for a scorer that cannot score it.
     """
     if scorer.feature_set != spec.feature_set_id:
         raise UnfitScorer(f"{scorer.name} scores {scorer.feature_set}, not {spec.feature_set_id}")
@@ -79,7 +82,9 @@ def rank(
     who = hydrate(request.visitor, request.user, state, plan)
     viewer = who.visitor
     features: Mapping[str, F64] = {}
-    inputs = Inputs(columns, index or empty_index(), viewer, now)
+    guarantee = surface.guarantee
+    owed = None if guarantee is None else Owed(columns, guarantee, under_way, now)
+    inputs = Inputs(columns, index or empty_index(), viewer, now, owed)
     if near is not None:
         request = bringing(request, near)
     if request.candidates is not None:
@@ -109,8 +114,11 @@ def rank(
         request.limit,
         seed,
     )
-    values = values_of(view.candidates, view.code)
+    slots = view.candidates.codes + (view.candidates.codes < 0)
+    values = values_of(view.candidates, view.code, None if owed is None else owed.lateness(slots))
     choice = choose(values, scores, terms)
+    if owed is not None and (values.lateness[:, choice.order] > NOT_OWED).any():
+        owed.shown(slots[choice.order])
     vectors, scored = _vectors(matrix, choice.order, keep)
     return Decision(
         id=decision_id,

@@ -6,8 +6,10 @@ import numpy as np
 
 from personalization.decay import decay_factor, kernel
 from personalization.features.view import F64, I64
+from personalization.guarantee import BAND
 
 LOG2_E = 1.4426950408889634
+DRAWN = 1.0  # the temperature at the guarantee's places: in proportion to the odds
 SETTLED = 2  # the rank of what is dropped, set aside or shown
 NO_CAP = 2**62
 
@@ -19,7 +21,9 @@ class Ballot:
     ``logits`` [n] are finite. ``rank`` [n]: 0 comes before 1; 2 is not eligible. ``groups``
     [g, n] are codes (-1: in no group); ``caps`` [g] how many of one code a page may have, and
     ``penalties`` [g] what a logit loses for each one above with its code. ``pins`` [limit] are
-    the candidates set aside for a position, or -1; their rank is 2.
+    the candidates set aside for a position, or -1; their rank is 2. ``late`` [n] is how far
+    behind the guarantee candidates are (-inf: nothing is due to them now), and one position in
+    ``every``, the last of each, is for those.
     """
 
     logits: F64
@@ -28,6 +32,8 @@ class Ballot:
     caps: I64
     penalties: F64
     pins: I64
+    late: F64 | None = None
+    every: int = NO_CAP
 
 
 def select(ballot: Ballot, temperature: float, seed: int) -> tuple[I64, F64]:
@@ -36,13 +42,17 @@ def select(ballot: Ballot, temperature: float, seed: int) -> tuple[I64, F64]:
     At each position those are eligible that come first by rank and whose caps have room, the
     pinned ones counted from the start. One is drawn by softmax of ``logit / temperature``; at
     temperature 0 it is the one with the greatest logit, of equals the first in the order of
-    candidates, with probability 1. A probability is conditional on what was drawn above. Where
-    nothing else is left, the pinned ones move up.
+    candidates, with probability 1. At a position of the guarantee's, unless a pinned one has it,
+    only those are eligible that are late, and no more than ``BAND`` less than the latest of them;
+    the temperature is ``DRAWN``. Where there are none, it is a position as any other. A
+    probability is conditional on what was drawn above. Where nothing else is left, the pinned
+    ones move up.
 
     The draws are ``PCG64(seed).random_raw``, a stream that NumPy keeps for good.
     """
     limit = len(ballot.pins)
-    if temperature > 0.0:
+    late = np.empty(0) if ballot.late is None else ballot.late
+    if temperature > 0.0 or len(late):
         raw = np.random.PCG64(seed).random_raw(limit)
         uniforms = (np.asarray(raw, np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     else:
@@ -56,6 +66,8 @@ def select(ballot: Ballot, temperature: float, seed: int) -> tuple[I64, F64]:
         ballot.caps,
         ballot.penalties,
         ballot.pins.copy(),
+        late,
+        ballot.every,
         uniforms,
         float(temperature),
         order,
@@ -66,7 +78,7 @@ def select(ballot: Ballot, temperature: float, seed: int) -> tuple[I64, F64]:
 
 @kernel(
     "int64(float64[::1], int64[::1], int64[:, ::1], int64[::1], float64[::1], int64[::1],"
-    " float64[::1], float64, int64[::1], float64[::1])"
+    " float64[::1], int64, float64[::1], float64, int64[::1], float64[::1])"
 )
 def _draw(
     logits: F64,
@@ -75,6 +87,8 @@ def _draw(
     caps: I64,
     penalties: F64,
     pins: I64,
+    late: F64,
+    every: int,
     uniforms: F64,
     temperature: float,
     order: I64,
@@ -100,8 +114,24 @@ def _draw(
             found = 0
             first = SETTLED
             best = 0.0
+            heat = temperature
+            latest = -np.inf
+            if len(late) > 0 and (position + 1) % every == 0:
+                for c in range(n):
+                    if rank[c] < SETTLED and late[c] > latest:
+                        room = True
+                        for g in range(several):
+                            if counted[g, c] >= caps[g]:
+                                room = False
+                        if room:
+                            latest = late[c]
+            guaranteed = latest > -np.inf
+            if guaranteed:
+                heat = DRAWN
             for c in range(n):
                 if rank[c] >= SETTLED or rank[c] > first:
+                    continue
+                if guaranteed and late[c] < latest - BAND:
                     continue
                 room = True
                 logit = logits[c]
@@ -120,10 +150,10 @@ def _draw(
                 eligible[found] = c
                 weights[found] = logit
                 found += 1
-            if found > 0 and temperature > 0.0:
+            if found > 0 and heat > 0.0:
                 total = 0.0
                 for e in range(found):
-                    weights[e] = decay_factor((best - weights[e]) * LOG2_E, temperature)
+                    weights[e] = decay_factor((best - weights[e]) * LOG2_E, heat)
                     total += weights[e]
                 target = uniforms[position] * total
                 passed = 0.0

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from personalization.plan import StatePlan
+from personalization.events import IMPRESSION
+from personalization.guarantee import Guarantee
+from personalization.plan import StatePlan, duration_ms
 from personalization.ranking.filters import FilterError, Predicate, compile_predicate
 from personalization.ranking.values import SELLER, attribute_kinds
 
@@ -21,7 +23,17 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 class SourcePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A source of candidates, and how many it may bring."""
 
-    name: Literal["fresh", "trending", "popular", "covisited", "session", "affinity", "own"]
+    name: Literal[
+        "fresh",
+        "trending",
+        "popular",
+        "covisited",
+        "session",
+        "affinity",
+        "own",
+        "cold_items",
+        "cold_sellers",
+    ]
     count: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
@@ -63,7 +75,8 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``diversity`` is what an item loses of its logit for each one above it that has the same
     value (the greedy re-ranking of maximal marginal relevance, Carbonell & Goldstein, 1998, with
     equality as similarity). ``temperature`` 0 shows the best; above it, items are drawn by
-    softmax. ``counts_served``: what was served counts as an impression.
+    softmax. ``counts_served``: what was served counts as an impression. ``guarantee``: what is
+    owed to new items and sellers, and which places of a page are for that.
     """
 
     name: Name = "default"
@@ -75,6 +88,7 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen: Seen | None = None
     blocked: Blocked = Blocked()
     counts_served: bool = False
+    guarantee: Guarantee | None = None
 
 
 def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
@@ -137,10 +151,25 @@ def check_surface(surface: Surface, plan: StatePlan) -> None:
         raise SurfaceError(f"surface {surface.name!r}: two rules have one name")
     if len(set(positions)) < len(positions):
         raise SurfaceError(f"surface {surface.name!r}: two rules pin the same position")
+    _check_guarantee(surface, plan)
     kept = [event for event, weight in zip(plan.events, plan.weights, strict=True) if weight]
     for event in () if surface.seen is None else surface.seen.events:
         if event not in kept:
             raise SurfaceError(f"surface {surface.name!r}: seen.events: {event} is none of {kept}")
+
+
+def _check_guarantee(surface: Surface, plan: StatePlan) -> None:
+    if surface.guarantee is None:
+        return
+    where = f"surface {surface.name!r}: guarantee"
+    if IMPRESSION not in plan.event_index:
+        raise SurfaceError(
+            f"{where}: counts events {IMPRESSION!r}, which the spec does not declare"
+        )
+    try:
+        duration_ms(surface.guarantee.within)
+    except ValueError as error:
+        raise SurfaceError(f"{where}.within: {error}") from error
 
 
 def _in_words(error: Exception) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from personalization.features.view import F64, I64, Bool, CandidateColumns
+from personalization.guarantee import NOT_OWED
 from personalization.plan import StatePlan
 
 SELLER = "seller"
@@ -26,7 +27,9 @@ FEW = 12  # comparing so often is still faster than what np.isin prepares
 @dataclass(frozen=True, slots=True)
 class Values:
     """n candidates. Texts are codes (-1: unknown), ``tags`` [n, 8] of them; ``numbers`` are NaN
-    and ``flags`` -1 where unknown. ``code`` gives a text's code, if any candidate can have it."""
+    and ``flags`` -1 where unknown. ``lateness`` [2, n] is that of items and sellers behind the
+    surface's guarantee (-inf: nothing is owed). ``code`` gives a text's code, if any candidate can
+    have it."""
 
     ids: Sequence[str]
     known: Bool
@@ -35,6 +38,7 @@ class Values:
     tags: Mapping[str, I64]
     numbers: Mapping[str, F64]
     flags: Mapping[str, npt.NDArray[np.int8]]
+    lateness: F64
     code: Mapping[str, int]
 
     def code_of(self, text: str) -> int:
@@ -45,7 +49,8 @@ class Values:
 class RecordedValues(msgspec.Struct, array_like=True, frozen=True):
     """The values that a decision read, as texts: they mean the same anywhere.
 
-    One entry per candidate in each list; ``None``, NaN and -1 where unknown.
+    One entry per candidate in each list; ``None``, NaN and -1 where unknown. ``lateness`` is that
+    of items and of sellers, by candidate, where something is owed.
     """
 
     known: list[bool]
@@ -54,6 +59,7 @@ class RecordedValues(msgspec.Struct, array_like=True, frozen=True):
     tags: dict[str, list[list[str]]]
     numbers: dict[str, list[float]]
     flags: dict[str, list[int]]
+    lateness: tuple[dict[int, float], dict[int, float]] = ({}, {})
 
 
 def among(column: npt.NDArray[Any], choices: Sequence[float]) -> Bool:
@@ -88,8 +94,10 @@ def _kinds(
     return kinds
 
 
-def values_of(candidates: CandidateColumns, code: Mapping[str, int]) -> Values:
-    """The values of live candidates."""
+def values_of(
+    candidates: CandidateColumns, code: Mapping[str, int], lateness: F64 | None = None
+) -> Values:
+    """The values of live candidates; ``lateness`` as in ``Values``, ``None``: nothing is owed."""
     return Values(
         candidates.ids,
         candidates.known,
@@ -98,6 +106,7 @@ def values_of(candidates: CandidateColumns, code: Mapping[str, int]) -> Values:
         candidates.tags,
         candidates.numbers,
         candidates.flags,
+        _nothing_owed(len(candidates.ids)) if lateness is None else lateness,
         code,
     )
 
@@ -121,8 +130,19 @@ def record(values: Values, reads: Iterable[str], text: Callable[[int], str]) -> 
             numbers[name] = values.numbers[name].tolist()
         elif name in values.flags:
             flags[name] = values.flags[name].tolist()
+    items, sellers = (
+        dict(zip(owed.tolist(), row[owed].tolist(), strict=True))
+        for row in values.lateness
+        for owed in [(row > NOT_OWED).nonzero()[0]]
+    )
     return RecordedValues(
-        values.known.tolist(), values.deleted.tolist(), texts, tags, numbers, flags
+        values.known.tolist(),
+        values.deleted.tolist(),
+        texts,
+        tags,
+        numbers,
+        flags,
+        (items, sellers),
     )
 
 
@@ -143,6 +163,9 @@ def recall(recorded: RecordedValues, ids: Sequence[str]) -> Values:
         name: np.array([code_of(text) for text in column], np.int64)
         for name, column in recorded.texts.items()
     }
+    lateness = _nothing_owed(len(ids))
+    for kind, late in enumerate(recorded.lateness):
+        lateness[kind, list(late)] = list(late.values())
     return Values(
         ids,
         np.array(recorded.known, np.bool_),
@@ -151,5 +174,10 @@ def recall(recorded: RecordedValues, ids: Sequence[str]) -> Values:
         tags,
         {name: np.array(column, np.float64) for name, column in recorded.numbers.items()},
         {name: np.array(column, np.int8) for name, column in recorded.flags.items()},
+        lateness,
         code,
     )
+
+
+def _nothing_owed(n: int) -> F64:
+    return np.full((2, n), NOT_OWED)

@@ -11,6 +11,7 @@ from personalization.codec import Codec
 from personalization.columns import Columns
 from personalization.decisions import Decision
 from personalization.events import CatalogueRecord, Stamp
+from personalization.guarantee import Guarantee, UnderWay
 from personalization.presets import marketplace
 from personalization.ranking.formula import Formula
 from personalization.ranking.pipeline import rank
@@ -99,6 +100,7 @@ class Shop:
         before: tuple[str, ...] = (),
         keep: Any = "all",
         near: Any = None,
+        under_way: UnderWay | None = None,
         **request: Any,
     ) -> Decision:
         """A decision for what a client asks."""
@@ -108,17 +110,18 @@ class Shop:
             self.spec,
             surface or Surface(),
             self.formula,
-            self.index() if index else None,
+            self.index(None if surface is None else surface.guarantee) if index else None,
             now=self.now,
             seed=seed,
             decision_id="01M83XJ8BV001G000000000000",
             near=near,
             shown_before=before,
             keep=keep,
+            under_way=under_way,
         )
 
-    def index(self) -> CatalogueIndex:
-        return build_index(self.columns, self.now)
+    def index(self, guarantee: Guarantee | None = None) -> CatalogueIndex:
+        return build_index(self.columns, self.now, [] if guarantee is None else [guarantee])
 
     def visitor(self, id: str) -> tuple[int, bytes] | None:
         row = self._rows.get(("visitor", id))

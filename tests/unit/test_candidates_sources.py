@@ -191,6 +191,8 @@ def test_every_source_has_its_name() -> None:
     """Surfaces name them."""
     assert sorted(SOURCES) == [
         "affinity",
+        "cold_items",
+        "cold_sellers",
         "covisited",
         "fresh",
         "own",

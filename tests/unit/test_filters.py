@@ -32,6 +32,7 @@ def candidates() -> Values:
         {"tags": tags},
         {"price": np.array([10.0, 50.0, np.nan])},
         {"in_stock": np.array([1, 0, -1], np.int8)},
+        np.full((2, 3), -np.inf),
         {word: code for code, word in enumerate(WORDS)},
     )
 

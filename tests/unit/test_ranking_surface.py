@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from personalization.features.popularity import Popularity
+from personalization.guarantee import Guarantee
 from personalization.presets import marketplace
 from personalization.ranking.surface import (
     Rule,
@@ -13,6 +15,7 @@ from personalization.ranking.surface import (
     check_surface,
     default_surface,
 )
+from personalization.spec import Event, Spec
 
 BAGS = {"category": {"eq": "bags"}}
 
@@ -32,6 +35,13 @@ def test_the_default_surface_fits_the_marketplace() -> None:
     }
     assert surface.temperature == 0.0
     assert default_surface(()).diversity == {}
+
+
+def test_a_guarantee_needs_impressions() -> None:
+    """Where the spec counts none, nobody could say what was seen."""
+    silent = Spec(events=[Event("purchase", weight=1)], item=[], features=[Popularity()])
+    with pytest.raises(SurfaceError, match="guarantee: counts events 'impression'"):
+        check_surface(Surface(guarantee=Guarantee()), silent.plan)
 
 
 def test_a_surface_comes_from_settings() -> None:
@@ -78,6 +88,8 @@ def test_a_surface_out_of_bounds_does_not_parse(text: str) -> None:
         (Surface(rules=(Rule("x", "pin", amount=2, position=3),)), "rules.x.amount is for boost"),
         (Surface(rules=(Rule("x", "boost", amount=2, position=3),)), "position is for pin"),
         (Surface(rules=(Rule("x", "boost", {"a": object()}),)), "unsupported"),
+        (Surface(guarantee=Guarantee(within="soon")), "guarantee.within: 'soon' is not a duration"),
+        (Surface(guarantee=Guarantee(every=1)), r"guarantee.every: .* >= 2"),
         (Surface(name="home", temperature=-1), "'home': temperature: .* >= 0"),
     ],
 )
