@@ -48,6 +48,13 @@ PAGE = 10
 
 
 PROMISE = Guarantee(impressions=10, within="2m", every=5)
+SOURCES = (
+    SourcePlan("trending", 30),
+    SourcePlan("affinity", 20),
+    SourcePlan("cold_items", 30),
+    SourcePlan("cold_sellers", 20),
+)
+SURFACES = [Surface(sources=SOURCES, guarantee=PROMISE)]
 
 
 class Taste:
@@ -114,15 +121,7 @@ class Simulation:
         self._processes = [Process() for _ in range(processes)]
         self._guarantee = guarantee
         self._seen, self._lag, self._look = seen, lag_ms, look_ms
-        surface = Surface(
-            sources=(
-                SourcePlan("trending", 30),
-                SourcePlan("affinity", 20),
-                SourcePlan("cold_items", 30),
-                SourcePlan("cold_sellers", 20),
-            ),
-            guarantee=guarantee,
-        )
+        surface = Surface(sources=SOURCES, guarantee=guarantee)
         self._queue: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = count()
         self._items, self._sellers = OLD_ITEMS, OLD_SELLERS
@@ -184,7 +183,8 @@ class Simulation:
         self._append(now, line)
 
     def _event(self, type: str, now: int, visitor: str, items: list[str], **more: str) -> None:
-        self._append(now, self._line(type=type, visitor=visitor, items=items, at=now, **more))
+        who = {"visitor": visitor, "id": f"e{len(self.run.events)}"}
+        self._append(now, self._line(type=type, items=items, at=now, **who, **more))
 
     def _line(self, **fields: object) -> Line:
         return msgspec.convert(fields, Line)

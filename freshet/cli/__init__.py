@@ -17,6 +17,7 @@ _COMMANDS = {
     "loadtest": "loadtest",
     "train": "train",
     "sources": "sources",
+    "ledger": "ledger",
     "evaluate": "evaluate",
 }
 

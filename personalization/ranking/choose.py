@@ -43,7 +43,7 @@ class Terms:
         names.update(*(predicate.reads for _, predicate in self.rules))
         if self.caller is not None:
             names.update(self.caller.reads)
-        if self.surface.blocked.sellers:
+        if self.surface.blocked.sellers or self.surface.guarantee is not None:
             names.add(SELLER)
         return names
 

@@ -64,20 +64,25 @@ def _scores(decision: Decision, scorer: Scorer) -> Mismatch | None:
     return None
 
 
-def _choice(decision: Decision) -> Mismatch | None:
+def terms_of(decision: Decision) -> Terms:
+    """What its page had to keep to. Raises ``FilterError``: a filter that is not known here."""
     kinds = recorded_kinds(decision.values)
     filters = decision.request.filters
+    return Terms(
+        decision.surface,
+        compile_rules(decision.surface.rules, kinds),
+        None if filters is None else compile_predicate(filters, kinds, "filters"),
+        frozenset(decision.seen),
+        frozenset(decision.disliked),
+        frozenset(decision.shown_before),
+        decision.request.limit,
+        decision.seed,
+    )
+
+
+def _choice(decision: Decision) -> Mismatch | None:
     try:
-        terms = Terms(
-            decision.surface,
-            compile_rules(decision.surface.rules, kinds),
-            None if filters is None else compile_predicate(filters, kinds, "filters"),
-            frozenset(decision.seen),
-            frozenset(decision.disliked),
-            frozenset(decision.shown_before),
-            decision.request.limit,
-            decision.seed,
-        )
+        terms = terms_of(decision)
     except FilterError as error:
         return Mismatch("dropped", str(error))
     values = recall(decision.values, decision.candidates)
