@@ -304,11 +304,6 @@ class Columns:
         items = self._items
         return items.opinions.take(slots, axis=0), items.given.take(slots, axis=0)
 
-    def counts(self, slots: I64) -> I64:
-        """The plain counts of items [n, E]."""
-        counts: I64 = self._item_counters.stats.take(slots, axis=0)[:, COUNTS:]
-        return counts
-
     def _item(self, id: str) -> int:
         slot = self._slots.get(id)
         if slot is None:

@@ -23,7 +23,7 @@ def opinions_in_common(
         *columns.opinions_at(slots), table_of(np.where(last > 0, 2 * last + signs, -1)), before
     )
     add_after(*columns.opinions_at(last), table_of(slots - (slots == 0)), after)
-    return Opinions(signs == 1, columns.counts(last), before, after)
+    return Opinions(signs == 1, before, after)
 
 
 @kernel("void(int32[:, :], float32[:, :, :], int64[:, ::1], float64[:, :, :])")

@@ -28,8 +28,8 @@ class Agreement(Feature, frozen=True):
     sqrt(m + 1), as opinions overlap; then the same of what the visitor liked and disliked, the
     ``mean`` weighted by the evidence w(j) = exposures / (exposures + ``SHARED``), the ``evidence``
     (sum of w), the ``most`` and the ``least`` e(j). ``generosity`` is by how much the visitor's
-    own share of likes among those items is above everybody's, and ``logit`` adds it all up with
-    the candidate's rate: a prediction of its own. Without a visitor, that rate alone.
+    own rate, over all they saw, is above that of ``prior``, and ``logit`` adds it up with the
+    candidate's rate and ``agreement``: a prediction of its own. Without a visitor, that rate alone.
 
     Item rows count their events by ``keep`` opinions of their visitors. Item-based collaborative
     filtering (Sarwar et al., WWW 2001) of both likes and dislikes, combined as in naive Bayes
@@ -59,15 +59,15 @@ class Agreement(Feature, frozen=True):
         n, events = len(out), len(view.plan.events)
         shared = view.opinions
         if shared is None:
-            liked, last = np.zeros(0, np.bool_), np.zeros((0, events), np.int64)
+            liked = np.zeros(0, np.bool_)
             before, after = np.zeros((n, 0, events)), np.zeros((2, n, 0, events))
         else:
-            liked, last, before, after = shared.liked, shared.counts, shared.before, shared.after
+            liked, before, after = shared.liked, shared.before, shared.after
         agreements(
             np.ascontiguousarray(view.candidates.items.counts),
             np.ascontiguousarray(view.candidates.at_level(self.prior).counts),
+            np.array([0] * events if view.visitor is None else view.visitor.counts, np.int64),
             liked,
-            last,
             before,
             after,
             view.plan.event_index[self.event],
@@ -84,14 +84,14 @@ def log_odds(happened: float, not_happened: float) -> float:
 
 
 @kernel(
-    "void(int64[:, ::1], int64[:, ::1], boolean[:], int64[:, :], float64[:, :, :],"
+    "void(int64[:, ::1], int64[:, ::1], int64[::1], boolean[:], float64[:, :, :],"
     " float64[:, :, :, :], int64, int64, int64, float32[:, :])"
 )
 def agreements(
     counts: I64,
     parents: I64,
+    visitor: I64,
     liked: Bool,
-    last: I64,
     before: F64,
     after: F64,
     event: int,
@@ -99,29 +99,25 @@ def agreements(
     against: int,
     out: F32,
 ) -> None:
-    """The nine columns into ``out`` [n, 9], from ``counts`` and ``parents`` [n, E], and of the
-    ``Opinions`` of a view the rest; ``event``, ``per`` and ``against`` are places of events."""
+    """The nine columns into ``out`` [n, 9], from ``counts`` and ``parents`` [n, E], ``visitor`` [E]
+    and the ``Opinions`` of a view; ``event``, ``per`` and ``against`` are places of events."""
     m = len(liked)
     root = np.sqrt(m + 1.0)
-    own = 0.0
-    expected = 0.0
-    for j in range(m):
-        own += 1.0 if liked[j] else 0.0
-        answered = float(last[j, event]) + float(last[j, against])
-        expected += (last[j, event] + 1.0) / (answered + 2.0)
-    half = EXPOSURES / 2.0
-    generosity = log_odds(own + half, m - own + half) - log_odds(
-        expected + half, m - expected + half
-    )
+    own = float(visitor[event])
+    seen = max(float(visitor[per]), own)
     for i in range(len(out)):
         likes = float(counts[i, event])
         shown = max(float(counts[i, per]), likes)
         prior = (parents[i, event] + 1.0) / (
             max(float(parents[i, per]), float(parents[i, event])) + 2.0
         )
+        prior = min(max(prior, MARGIN), 1.0 - MARGIN)
         rate = (likes + EXPOSURES * prior) / (shown + EXPOSURES)
         rate = min(max(rate, MARGIN), 1.0 - MARGIN)
         odds = log_odds(rate, 1.0 - rate)
+        mine = (own + EXPOSURES * prior) / (seen + EXPOSURES)
+        mine = min(max(mine, MARGIN), 1.0 - MARGIN)
+        generosity = log_odds(mine, 1.0 - mine) - log_odds(prior, 1.0 - prior)
         answering = min((likes + counts[i, against] + 4.0) / (shown + 4.0), 1.0)
         ups = 0.0
         downs = 0.0

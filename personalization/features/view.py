@@ -57,13 +57,12 @@ class Neighbours:
 class Opinions:
     """Plain counts of events (E), of n candidates and m items the visitor has an opinion of.
 
-    ``liked`` [m] is that opinion, ``counts`` [m, E] are of those items. ``before`` [n, m, E] are
-    the candidates' events by visitors who had had the same opinion of the item before; ``after``
-    [2, n, m, E] the item's events by those who had disliked (0) or liked (1) the candidate before.
+    ``liked`` [m] is that opinion. ``before`` [n, m, E] are the candidates' events by visitors who
+    had had the same opinion of the item before; ``after`` [2, n, m, E] the item's events by those
+    who had disliked (0) or liked (1) the candidate before.
     """
 
     liked: Bool
-    counts: I64
     before: F64
     after: F64
 

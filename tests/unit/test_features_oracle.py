@@ -314,12 +314,9 @@ def agreement(asked: Asked) -> list[float]:
         raised.append(logit((happened + 10 * rate) / (exposed + 10)) - logit(rate))
         evidence += exposed / (exposed + 10)
     root = math.sqrt(len(opinions) + 1)
-    own_likes = sum(sign == "+" for sign in opinions.values())
-    expected = sum(
-        (counts(id)[view] + 1) / (counts(id)[view] + counts(id)[dislike] + 2) for id in opinions
-    )
-    smoothed = [(value + 2.5) / (len(opinions) + 5) for value in (own_likes, expected)]
-    generosity = logit(smoothed[0]) - logit(smoothed[1])
+    own = asked.visitor.counts
+    seen = max(own[impression], own[view])
+    generosity = logit((own[view] + 5 * prior) / (seen + 5)) - logit(prior)
     liked = [r for r, sign in zip(raised, opinions.values(), strict=True) if sign == "+"]
     return [
         sum(raised) / root,
