@@ -64,6 +64,13 @@ class AffinityPlan(msgspec.Struct, frozen=True):
     size: int
 
 
+class ShownPlan(msgspec.Struct, frozen=True):
+    """What a session counts: items in its ``event`` events, by their value of ``dimension``."""
+
+    event: str
+    dimension: str
+
+
 class StatePlan(msgspec.Struct, frozen=True, dict=True):
     """What shapes the rows. Two specs with equal plans share their tables.
 
@@ -72,6 +79,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     counter vector is event ``e`` at half-life ``h``. ``segments`` names the levels counters are
     kept for beside items and sellers: ``"global"``, ``"category"``, ``"seller*category"``.
     ``opinions`` is of how many opinions of other items an item's row counts its events (0: none).
+    Of ``shown`` a session keeps the ``shown_size`` values with the largest counts.
     """
 
     events: tuple[str, ...]
@@ -83,6 +91,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     tags: tuple[str, ...]
     segments: tuple[str, ...]
     affinities: tuple[AffinityPlan, ...]
+    shown: tuple[ShownPlan, ...] = ()
     last_items: int = 24
     covisits: int = 64
     covisit_window: int = 24
@@ -90,6 +99,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     number_half_life: int = 30 * 86_400_000
     session_gap: int = 30 * 60_000
     session_size: int = 8
+    shown_size: int = 12
     linked_visitors: int = 16
     opinions: int = 0
 
@@ -117,6 +127,15 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
         """The position of every dimension in a session's affinities."""
         plain = [a.dimension for a in self.affinities if not a.by_daypart]
         return {dimension: index for index, dimension in enumerate(plain)}
+
+    @cached_property
+    def shown_index(self) -> dict[int, tuple[tuple[int, str], ...]]:
+        """Of every event that a session counts: positions among what is shown, and dimensions."""
+        found: dict[int, tuple[tuple[int, str], ...]] = {}
+        for place, one in enumerate(self.shown):
+            event = self.event_index[one.event]
+            found[event] = (*found.get(event, ()), (place, one.dimension))
+        return found
 
     @cached_property
     def dimensions(self) -> frozenset[str]:

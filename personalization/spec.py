@@ -130,6 +130,7 @@ class Spec:
         """What shapes the rows."""
         categories = tuple(d.name for d in self.item if isinstance(d, Category))
         affinities = [needed for feature in self._features for needed in feature.affinities()]
+        shown = [needed for feature in self._features for needed in feature.shown()]
         return StatePlan(
             events=tuple(event.name for event in self.events),
             weights=tuple(float(event.weight) for event in self.events),
@@ -141,6 +142,7 @@ class Spec:
             segments=(GLOBAL, *categories, *(f"seller*{name}" for name in categories)),
             affinities=tuple(dict.fromkeys(affinities)),
             opinions=max((feature.opinions() for feature in self._features), default=0),
+            shown=tuple(dict.fromkeys(shown)),
         )
 
     @cached_property

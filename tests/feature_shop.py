@@ -22,6 +22,7 @@ from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
+from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.spent import AmountNow, Spent
 from personalization.features.view import Moment, View
@@ -82,6 +83,8 @@ def wide_spec(*more: Feature) -> Spec:
             AffinityCount("tags"),
             SessionAffinity("category"),
             SessionAffinity("tags"),
+            SessionShown("category"),
+            SessionShown("tags"),
             SessionCount(),
             SessionCount("view"),
             VisitorCount("purchase"),
@@ -236,6 +239,10 @@ def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
         affinities=[
             {value: rng.random() * 9 - 2 for value in pools[_values_of(dimension)][:3]}
             for dimension in plain
+        ],
+        shown=[
+            {value: 1.0 + len(value) % 4 for value in (*pools[one.dimension][1:], "elsewhere")}
+            for one in plan.shown
         ],
     )
     return VisitorRow(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from personalization.features.view import F32, F64, View
-from personalization.plan import AffinityPlan
+from personalization.plan import AffinityPlan, ShownPlan
 
 if TYPE_CHECKING:
     from personalization.spec import Spec
@@ -33,6 +33,10 @@ class Feature(msgspec.Struct, frozen=True):
     def opinions(self) -> int:
         """Of how many opinions of other items an item's row must count its events for it."""
         return 0
+
+    def shown(self) -> tuple[ShownPlan, ...]:
+        """What visitors' sessions must count for it."""
+        return ()
 
     def declaration(self) -> Any:
         """What is hashed into the feature set's id, beside the type's name."""

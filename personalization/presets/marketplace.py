@@ -17,6 +17,7 @@ from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
+from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.visitor_count import VisitorCount
 from personalization.features.visitor_rate import VisitorRate
@@ -84,6 +85,7 @@ marketplace = Spec(
         SessionAffinity("brand"),
         SessionAffinity("seller"),
         SessionAffinity("tags"),
+        SessionShown("category"),
         SessionCount(),
         SessionCount("click"),
         VisitorCount("click"),

@@ -34,6 +34,7 @@ def worst_visitor_row(plan: StatePlan) -> int:
             number=_BIG,
             counts=[_BIG] * len(plan.events),
             affinities=[dict.fromkeys(ids[: plan.session_size], 0.5) for _ in plain],
+            shown=[dict.fromkeys(ids[: plan.shown_size], 0.5) for _ in plan.shown],
         ),
         user=ids[0],
     )
@@ -46,4 +47,10 @@ def _keys(ids: list[str], affinity: AffinityPlan) -> list[str]:
 
 
 def _sizes(plan: StatePlan) -> list[int]:
-    return [1, plan.last_items, plan.session_size, *(a.size for a in plan.affinities)]
+    return [
+        1,
+        plan.last_items,
+        plan.session_size,
+        plan.shown_size,
+        *(a.size for a in plan.affinities),
+    ]

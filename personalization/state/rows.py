@@ -34,7 +34,8 @@ class Interaction(msgspec.Struct, array_like=True, frozen=True):
 
 class Session(msgspec.Struct, array_like=True):
     """The current session. ``affinities`` are plain weights per dimension of the plan's
-    affinities that are not by part of day, in their order; ``number`` counts sessions from 1."""
+    affinities that are not by part of day, in their order; ``number`` counts sessions from 1.
+    ``shown`` are counts of items by value, for each of what the plan has a session count."""
 
     id: str | None
     start: int
@@ -42,6 +43,7 @@ class Session(msgspec.Struct, array_like=True):
     number: int
     counts: list[int]
     affinities: list[dict[str, float]]
+    shown: list[dict[str, float]] = []
 
 
 class VisitorRow(msgspec.Struct, array_like=True):

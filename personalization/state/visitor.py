@@ -121,6 +121,9 @@ def _interact(
         _add_numbers(row, event, weight, before, plan)
     session = _session_at(row, event, plan)
     session.counts[number] += count
+    for place, dimension in plan.shown_index.get(number, ()):
+        values = [value for stamp in event.items for value in values_of(stamp, dimension)]
+        topk.add_plain(session.shown[place], values, 1.0, plan.shown_size)
     if weight:
         _add_affinities(row, session, event, weight, plan)
         _remember(row, event, number, offset, plan.last_items)
@@ -167,6 +170,7 @@ def _session_at(row: VisitorRow, event: StampedEvent, plan: StatePlan) -> Sessio
         number=1 if session is None else session.number + 1,
         counts=[0] * len(plan.events),
         affinities=[{} for affinity in plan.affinities if not affinity.by_daypart],
+        shown=[{} for _ in plan.shown],
     )
     return row.session
 

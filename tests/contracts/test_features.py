@@ -149,7 +149,15 @@ def extreme_shop(size: float) -> Shop:
         affinities=[signs for _ in plan.affinities],
         numbers=[(many, 700.0 * many)],
         last=[Interaction(NOW, 0, n, 1, id) for n, id in enumerate(IDS)],
-        session=Session("x", 0, NOW, 1, counts, [{"shoes": -many} for _ in plan.session_index]),
+        session=Session(
+            "x",
+            0,
+            NOW,
+            1,
+            counts,
+            [{"shoes": -many} for _ in plan.session_index],
+            [{"shoes": many} for _ in plan.shown],
+        ),
     )
     return shop
 

@@ -10,6 +10,7 @@ import pytest
 
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import Moment
+from personalization.plan import ShownPlan
 from personalization.state import keys
 from personalization.state.rows import VisitorRow
 from tests.feature_shop import DAY, HOUR, NOW, Shop, random_shop, wide_spec
@@ -146,6 +147,18 @@ def session_share(dimension: str) -> Callable[[Asked], float]:
         return share(asked, weights, dimension)
 
     return of
+
+
+def session_shown(asked: Asked, dimension: str) -> tuple[float, float]:
+    """How many items with the candidate's values the session was shown, and the interest in them
+    per exposure."""
+    session, plan = asked.visitor.session, SPEC.plan
+    assert session is not None
+    shown = session.shown[plan.shown.index(ShownPlan("impression", dimension))]
+    wanted = session.affinities[plan.session_index[dimension]]
+    exposures = sum(shown.get(value, 0.0) for value in asked.values(dimension))
+    interest = sum(wanted.get(value, 0.0) for value in asked.values(dimension))
+    return math.log1p(exposures), interest / (exposures + 5.0)
 
 
 def session_count(asked: Asked, *events: str) -> float:
@@ -367,6 +380,10 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "affinity_tags_count": affinity_count("tags"),
     "session_category": session_share("category"),
     "session_tags": session_share("tags"),
+    "session_category_impression": lambda asked: session_shown(asked, "category")[0],
+    "session_category_per_impression": lambda asked: session_shown(asked, "category")[1],
+    "session_tags_impression": lambda asked: session_shown(asked, "tags")[0],
+    "session_tags_per_impression": lambda asked: session_shown(asked, "tags")[1],
     "session_count": lambda asked: session_count(asked, "view", "purchase", "dislike"),
     "session_count_view": lambda asked: session_count(asked, "view"),
     "visitor_count_purchase": lambda asked: math.log1p(

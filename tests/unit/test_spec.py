@@ -18,6 +18,7 @@ from personalization.features.matrix import feature_matrix
 from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
+from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.view import Moment
 from personalization.features.visitor_count import VisitorCount
@@ -115,6 +116,9 @@ def test_columns_lie_one_after_another() -> None:
         Affinity("category", by="hour"),
         SessionAffinity("price"),
         SessionAffinity("category"),
+        SessionShown("category"),
+        SessionShown("price"),
+        SessionShown("category", "buy"),
         AffinityCount("price"),
         AffinityCount("category"),
         SessionCount("buy"),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from personalization.events import Stamp, StampedEvent
-from personalization.plan import AffinityPlan, StatePlan
+from personalization.plan import AffinityPlan, ShownPlan, StatePlan
 from personalization.state.errors import FoldError
 from personalization.state.rows import VisitorRow
 from personalization.state.topk import weights_at
@@ -33,8 +33,10 @@ PLAN = StatePlan(
         AffinityPlan("tags", False, DAY, 4),
         AffinityPlan("category", True, DAY, 4),
     ),
+    shown=(ShownPlan("impression", "category"), ShownPlan("impression", "tags")),
     last_items=3,
     session_size=2,
+    shown_size=2,
 )
 SHOE = Stamp("shoe", "s1", {"category": "shoes", "price": 9.0, "tags": ["red", "new"]})
 HAT = Stamp("hat", None, {"category": "hats"})
@@ -135,6 +137,19 @@ def test_a_pause_opens_a_session() -> None:
     assert (row.session.number, row.session.start) == (2, NOON + 60 * MINUTE + 1)
     assert row.session.counts == [0, 1, 0]
     assert row.session.affinities == [{"hats": 1.0}, {}, {}]
+
+
+def test_a_session_counts_what_it_was_shown() -> None:
+    """By value, each item of a page once, the values shown most; views are none of it, and the
+    next session begins with nothing."""
+    scarf = Stamp("scarf", None, {"category": "scarves"})
+    pages = [event("impression", NOON, SHOE, HAT, SHOE), event("view", NOON, HAT)]
+    row = fold([*pages, event("impression", NOON + MINUTE, scarf)])
+    assert row.session is not None
+    assert row.session.shown == [{"shoes": 2.0, "scarves": 1.0}, {"red": 2.0, "new": 2.0}]
+    row = fold([event("impression", NOON + DAY, HAT)], row)
+    assert row.session is not None
+    assert row.session.shown == [{"hats": 1.0}, {}]
 
 
 def test_a_given_session_decides_alone() -> None:

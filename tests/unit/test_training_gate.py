@@ -54,10 +54,12 @@ def examples(seed: int = 1) -> Examples:
     """Pages on which what is clicked depends on the first column, and on its place."""
     random = np.random.default_rng(seed)
     rows = LISTS * SIZE
-    matrix = random.normal(size=(rows, COLUMNS)).astype(np.float32)
+    # One column after another, so that the first does not depend on how many the spec has.
+    matrix = np.stack([random.normal(size=rows).astype(np.float32) for _ in range(COLUMNS)], axis=1)
     positions = np.tile(np.arange(SIZE, dtype=np.int32), LISTS)
     logits = 1.5 * matrix[:, 0] - 1.5 - 0.3 * positions
-    labels = (random.random(rows) < 1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
+    happens = np.random.default_rng(seed + 1).random(rows)
+    labels = (happens < 1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
     return Examples(
         matrix,
         labels,
