@@ -4,6 +4,7 @@ A call that fails answers None and is counted in ``errors`` under what was asked
 wrong; nothing is tried twice and nothing is dropped without a count.
 """
 
+import time
 from collections import Counter
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -73,6 +74,10 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._http.close()
+
+    def now_ms(self) -> int:
+        """The time that is told to the server, in ms."""
+        return int(time.time() * 1000)
 
     async def events(self, events: list[dict[str, Any]]) -> Written | None:
         """POST /v1/events with an array; refused events are counted in ``errors``."""

@@ -5,7 +5,6 @@ the server has acknowledged that it is out of stock.
 """
 
 import asyncio
-import time
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,8 @@ async def list_catalogue(
     """
     sellers = [world.add_seller() for _ in range(SELLERS)]
     items = [world.add_item(int(rng.choice(sellers))) for _ in range(ITEMS)]
-    lines = [world.seller_line(seller, _now_ms()) for seller in sellers]
-    lines += [world.item_line(item, _now_ms()) for item in items]
+    lines = [world.seller_line(seller, client.now_ms()) for seller in sellers]
+    lines += [world.item_line(item, client.now_ms()) for item in items]
     token = None
     for start in range(0, len(lines), LINES_PER_CALL):
         part = lines[start : start + LINES_PER_CALL]
@@ -62,20 +61,16 @@ async def trade(
         await asyncio.sleep(TICK_S)
         for _ in range(rng.poisson(NEW_ITEMS_PER_S * TICK_S)):
             seller = int(rng.integers(world.sellers))
-            lines = [world.item_line(world.add_item(seller), _now_ms())]
+            lines = [world.item_line(world.add_item(seller), client.now_ms())]
             await _list(world, client, measurements, lines, loop.time() - start)
         for _ in range(rng.poisson(NEW_SELLERS_PER_S * TICK_S)):
             seller = world.add_seller()
             items = [world.add_item(seller) for _ in range(ITEMS_OF_NEW_SELLER)]
-            lines = [world.seller_line(seller, _now_ms())]
-            lines += [world.item_line(item, _now_ms()) for item in items]
+            lines = [world.seller_line(seller, client.now_ms())]
+            lines += [world.item_line(item, client.now_ms()) for item in items]
             await _list(world, client, measurements, lines, loop.time() - start)
         await _change_stock(world, client, rng, False, SOLD_OUT_PER_S)
         await _change_stock(world, client, rng, True, RESTOCKED_PER_S)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 async def _list(

@@ -52,8 +52,8 @@ class People:
         """The session is over; ``customer`` may return."""
         self._away.append((second, customer))
 
-    def begin(self, customer: Customer, rng: np.random.Generator) -> tuple[Visit, bool]:
-        """A new session, and whether it begins with signing in."""
+    def begin(self, customer: Customer, at: float, rng: np.random.Generator) -> tuple[Visit, bool]:
+        """A new session at unix second ``at``, and whether it begins with signing in."""
         signs_in = False
         if customer.signed_in:
             if rng.random() < NEW_DEVICE:
@@ -64,7 +64,7 @@ class People:
         name = f"{self._world.seed}-{customer.person.number}"
         visit = Visit(
             person=customer.person,
-            intent=self._world.intent(customer.person, time.time(), rng),
+            intent=self._world.intent(customer.person, at, rng),
             visitor=f"v{name}-{customer.devices}",
             user=f"u{name}" if customer.signed_in else None,
             session=f"{self._run}-{name}-{customer.sessions}",

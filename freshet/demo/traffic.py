@@ -77,7 +77,7 @@ class Traffic:
     async def _session(self, customer: Customer) -> None:
         number = customer.person.number
         rng = np.random.default_rng([self._world.seed, 4, number, customer.sessions])
-        visit, signs_in = self._people.begin(customer, rng)
+        visit, signs_in = self._people.begin(customer, self._client.now_ms() / 1000, rng)
         if signs_in and visit.user is not None:
             written = await self._client.identify(visit.visitor, visit.user)
             if written is not None:
@@ -123,7 +123,7 @@ class Traffic:
             if self._second() + look > self._seconds:
                 return
             await asyncio.sleep(look)
-            events = act(world, visit, shown, luck, decision, int(time.time() * 1000), rng)
+            events = act(world, visit, shown, luck, decision, self._client.now_ms(), rng)
             await self._send(visit, events)
         self._measured.pages += 1
 

@@ -26,6 +26,7 @@ from personalization.ranking.surface import Surface
 from personalization.replaying.world import World
 from personalization.spec import Spec
 from personalization.training.course import Trained, finish, learn
+from personalization.training.examples import Examples
 from personalization.training.exposures import Exposures
 from personalization.training.fit import SEED, THREADS
 from personalization.training.labels import IMPRESSION, Objective, outcomes
@@ -68,6 +69,17 @@ class Made(NamedTuple):
     trained: Trained
 
 
+class Gathered(NamedTuple):
+    """Examples, the pages they are of, the label of each outcome, where rows come from and how
+    many, and what serves."""
+
+    examples: Examples
+    exposures: Exposures
+    labels: dict[str, float]
+    sources: dict[str, int]
+    in_service: Scorer
+
+
 class _Type(msgspec.Struct, array_like=True, frozen=True):
     type: str
     visitor: str
@@ -87,6 +99,14 @@ async def train(
     progress: StageProgress,
 ) -> Made:
     """Train on what the log has at ``now`` (ms). Raises ``CannotTrain`` or ``Stalled``."""
+    gathered = await gather(log, spec, surface, course, progress)
+    return await make(log, spec, course, gathered, now=now, progress=progress)
+
+
+async def gather(
+    log: EventLog, spec: Spec, surface: Surface, course: Course, progress: StageProgress
+) -> Gathered:
+    """What the log has to learn from. Raises ``CannotTrain`` or ``Stalled``."""
     try:
         labels = outcomes(spec, course.objective, course.counted)
     except ValueError as error:
@@ -122,8 +142,26 @@ async def train(
         "replay": replayed.rows,
     }
     try:
+        examples = lists.examples(since)
+    except ValueError as error:
+        raise CannotTrain(str(error)) from error
+    return Gathered(examples, exposures, labels, sources, in_service)
+
+
+async def make(
+    log: EventLog,
+    spec: Spec,
+    course: Course,
+    gathered: Gathered,
+    *,
+    now: int,
+    progress: StageProgress,
+) -> Made:
+    """A model of what was ``gathered`` from ``log``. Raises ``CannotTrain`` or ``Stalled``."""
+    in_service = gathered.in_service
+    try:
         learned = learn(
-            lists.examples(since),
+            gathered.examples,
             spec,
             in_service,
             objective=course.objective,
@@ -134,7 +172,7 @@ async def train(
         )
     except ValueError as error:
         raise CannotTrain(str(error)) from error
-    places = Places(learned.judged[-1], in_service, partial(_earned, exposures))
+    places = Places(learned.judged[-1], in_service, partial(_earned, gathered.exposures))
     async for decision in _decisions(log, learned.last_report, progress):
         places.take(decision)
     trained = finish(
@@ -143,8 +181,8 @@ async def train(
         in_service,
         places,
         objective=course.objective,
-        labels=labels,
-        sources=sources,
+        labels=gathered.labels,
+        sources=gathered.sources,
         seed=course.seed,
     )
     return Made(_record(trained, spec, course, now), trained)

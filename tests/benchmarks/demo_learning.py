@@ -1,39 +1,45 @@
-"""One seed of the demo's marketplace, served by the formula and then by what was learned from it.
+"""One seed of the demo's marketplace, ranked by the formula and then by what was learned from it.
 
-After ``before`` seconds of traffic ``freshet train --promote`` runs beside the server, and traffic
-goes on for ``after`` seconds more. Of the pages that the model ranked, what the formula would have
-shown is chosen again from the decisions' records: the same people, candidates and moments. Both
-are worth their true, hidden click probabilities.
+After ``before`` simulated seconds ``freshet train``'s own training runs on the log, once as it is
+and once with shuffled labels; if the gate says so the model ranks, for ``after`` seconds more. Of
+the pages that the model ranked, what the formula would have shown is chosen again from the
+decisions' records: the same people, candidates and moments. Both are worth their true, hidden click
+probabilities.
 """
 
 import asyncio
-import json
-import subprocess
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from eventlog.embedded import EmbeddedLog
-from eventlog.protocol import TopicPartition
 from freshet.demo.behaviour import Visit
-from freshet.demo.client import Client, Ranking
+from freshet.demo.client import Ranking
 from freshet.demo.evaluation import interval, resample
 from freshet.demo.market import list_catalogue, trade
 from freshet.demo.measurements import Measurements
 from freshet.demo.policies import PAGE
-from freshet.demo.run import _wait_for
 from freshet.demo.traffic import Traffic
 from freshet.demo.world import Intent, Person, World
-from personalization.decisions import DECISIONS, Decision, vectors_of
+from freshet.training.run import Course, gather, make
+from personalization.decisions import Decision, vectors_of
 from personalization.presets.marketplace import marketplace
 from personalization.ranking.choose import Terms, choose
 from personalization.ranking.formula import Formula
+from personalization.ranking.model_scorer import scorer_of
+from personalization.ranking.surface import default_surface
 from personalization.ranking.values import recall
-from tests.processes import FRESHET, clean_environ, serving
+from tests.benchmarks.demo_in_process import Backend, InProcess, simulated
 
-TRAIN_SECONDS = 300.0
+LOG = "log"
+FORMULA = Formula(marketplace.columns, marketplace.feature_set_id)
 
 
 class Asked(NamedTuple):
@@ -42,7 +48,6 @@ class Asked(NamedTuple):
     decision: str
     person: Person
     intent: Intent
-    items: list[int]
 
 
 class Recorded(Traffic):
@@ -53,100 +58,84 @@ class Recorded(Traffic):
     async def _rank(self, visit: Visit, candidates: list[str] | None) -> Ranking | None:
         ranking = await super()._rank(visit, candidates)
         if ranking is not None and candidates is not None:
-            items = [int(item[1:]) for item in candidates]
-            self.asked.append(Asked(ranking.decision, visit.person, visit.intent, items))
+            self.asked.append(Asked(ranking.decision, visit.person, visit.intent))
         return ranking
 
 
-def run(folder: Path, seed: int, before: float, after: float) -> dict[str, Any]:
-    """What came of it. ``difference`` is the model's true click rate less the formula's."""
-    world = World(seed, "tastes")
-    data = folder / "data"
-    with serving(data) as (_, url):
-        outcome = asyncio.run(_drive(world, url, data, seed, before, after))
-        asked = outcome.pop("asked")
-    decided = _decisions(data)
-    pages = [(one, decided[one.decision]) for one in asked if one.decision in decided]
-    served = [page for page in pages if page[1].model != Formula.name]
-    return {"seed": seed, **outcome, "pages": len(served), **_compare(world, served, seed)}
+def run(parent: Path, before: float, after: float, seed: int) -> dict[str, Any]:
+    """What came of it. ``difference`` is the model's true click rate less the formula's.
+
+    The log is in a folder in ``parent``, gone afterwards.
+    """
+    with TemporaryDirectory(dir=parent) as folder:
+        return simulated(_run(Path(folder), seed, before, after))
 
 
-async def _drive(
-    world: World, url: str, data: Path, seed: int, before: float, after: float
-) -> dict[str, Any]:
-    measured = Measurements()
+async def _run(folder: Path, seed: int, before: float, after: float) -> dict[str, Any]:
+    backend = Backend(folder / LOG, FORMULA)
+    world, client, measured = World(seed, "tastes"), InProcess(backend), Measurements()
     rng = np.random.default_rng([seed, 5])
-    async with Client(url) as client:
-        await _wait_for(await list_catalogue(world, client, measured, rng), client)
-
-        start = asyncio.get_running_loop().time()
-        most = before + after + TRAIN_SECONDS
-        demand = Recorded(world, client, measured, start, most)
-        demand.asked = []
-        going = [
-            asyncio.create_task(trade(world, client, measured, rng, start, start + most)),
-            asyncio.create_task(demand.run()),
-        ]
-        await asyncio.sleep(before)
-        events, began = measured.events, time.monotonic()
-        real = await asyncio.to_thread(_train, data, "--promote")
-        seconds = time.monotonic() - began
-        nonsense = await asyncio.to_thread(_train, data, "--shuffle-labels")
-        if real["gate"]["promote"]:
-            await asyncio.sleep(max(0.0, after - (time.monotonic() - began - seconds)))
-        for task in going:
-            task.cancel()
-        await asyncio.wait(going)
-        return {
-            "events": events,
-            "train_seconds": round(seconds, 1),
-            "promoted": real["gate"]["promote"],
-            "gate": real["gate"]["why"],
-            "shuffled_refused": not nonsense["gate"]["promote"],
-            "shuffled_gate": nonsense["gate"]["why"],
-            "errors": dict(client.errors),
-            "asked": demand.asked,
-        }
+    await backend.open()
+    await list_catalogue(world, client, measured, rng)
+    demand = Recorded(world, client, measured, 0.0, before + after)
+    demand.asked = []
+    going = [
+        asyncio.create_task(trade(world, client, measured, rng, 0.0, before + after)),
+        asyncio.create_task(demand.run()),
+    ]
+    await asyncio.sleep(before)
+    outcome: dict[str, Any] = {"seed": seed, "events": measured.events}
+    first = len(backend.decisions)
+    if _beside(_learn(folder, backend, outcome, client.now_ms())):
+        await asyncio.gather(*going)
+        by_id = {decision.id: decision for decision in backend.decisions[first:]}
+        pages = [(one, by_id[one.decision]) for one in demand.asked if one.decision in by_id]
+        outcome |= {"pages": len(pages), **_compare(world, pages, seed)}
+    for task in going:
+        task.cancel()
+    await asyncio.wait(going)
+    await backend.log.stop()
+    assert not client.errors, client.errors
+    return outcome
 
 
-def _train(data: Path, *more: str) -> dict[str, Any]:
-    """The card."""
-    done = subprocess.run(
-        [*FRESHET, "train", "--data", str(data), "--json", *more],
-        capture_output=True,
-        env=clean_environ(),
-        timeout=TRAIN_SECONDS,
-        check=False,
-    )
-    assert done.returncode in (0, 2), done.stderr.decode()[-2_000:]
-    card: dict[str, Any] = json.loads(done.stdout)
-    return card
+def _beside(training: Coroutine[Any, Any, bool]) -> bool:
+    """Runs it on a loop of its own while simulated time stands still."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, training).result()
 
 
-def _decisions(data: Path) -> dict[str, Decision]:
-    log = EmbeddedLog(data / "log", read_only=True)
-    found = {}
-    for number in range(log.partitions("decisions")):
-        offset = 0
-        while records := log.read(TopicPartition("decisions", number), offset, 1_000):
-            for record in records:
-                decision = DECISIONS.decode(record.value or b"")
-                found[decision.id] = decision
-            offset = records[-1].offset + 1
+async def _learn(folder: Path, backend: Backend, outcome: dict[str, Any], now: int) -> bool:
+    """Whether the gate promoted what was learned; if so it ranks from now on."""
+    log = EmbeddedLog(folder / LOG, read_only=True)
+    course, quiet = Course(threads=1), lambda *_: None
+    surface = default_surface(marketplace.plan.categories)
+    began = time.process_time()
+    gathered = await gather(log, marketplace, surface, course, quiet)
+    made = await make(log, marketplace, course, gathered, now=now, progress=quiet)
+    outcome["train_cpu_seconds"] = round(time.process_time() - began, 1)
+    shuffled = msgspec.structs.replace(course, shuffle=True)
+    nonsense = await make(log, marketplace, shuffled, gathered, now=now, progress=quiet)
+    outcome |= {
+        "promoted": made.trained.verdict.promote,
+        "gate": made.trained.verdict.why,
+        "trees": made.trained.fitted.trees,
+        "shuffled_refused": not nonsense.trained.verdict.promote,
+        "shuffled_gate": nonsense.trained.verdict.why,
+    }
     log.close()
-    return found
+    if made.trained.verdict.promote:
+        backend.scorer = scorer_of(made.model)
+    return made.trained.verdict.promote
 
 
 def _compare(world: World, pages: list[tuple[Asked, Decision]], seed: int) -> dict[str, Any]:
-    if not pages:
-        return {}
-    formula = Formula(marketplace.columns, marketplace.feature_set_id)
     rates = np.empty((len(pages), 2))
     for row, (asked, decision) in enumerate(pages):
         items = np.array([int(item[1:]) for item in decision.candidates])
         truth = world.click_probability(asked.person, asked.intent, items)
         shown = [one.candidate for one in decision.shown]
-        other = _order(decision, formula.score(vectors_of(decision)))
+        other = _order(decision, FORMULA.score(vectors_of(decision)))
         rates[row] = [truth[order[:PAGE]].sum() / PAGE for order in (shown, other)]
     people = np.array([asked.person.number for asked, _ in pages])
     draws, means = resample(people, rates, seed), rates.mean(axis=0)
@@ -157,7 +146,7 @@ def _compare(world: World, pages: list[tuple[Asked, Decision]], seed: int) -> di
     }
 
 
-def _order(decision: Decision, scores: "np.typing.NDArray[np.float64]") -> list[int]:
+def _order(decision: Decision, scores: npt.NDArray[np.float64]) -> list[int]:
     """The page with other scores: everything else as it was."""
     terms = Terms(
         decision.surface,
