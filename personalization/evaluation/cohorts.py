@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from personalization.evaluation.query import Query
+from personalization.plan import StatePlan
+from personalization.state.rows import VisitorRow
 
 DAY = 86_400_000
 WEEK = 7 * DAY
@@ -26,6 +28,9 @@ COHORTS = (
     "heads",
     "tails",
     "new_to_visitor",
+    "seller_events_0",
+    "seller_events_1_3",
+    "seller_events_4_plus",
 )
 BIT = {name: 1 << place for place, name in enumerate(COHORTS)}
 WORDS = {
@@ -46,6 +51,9 @@ WORDS = {
     "heads": "items among the most popular fifth",
     "tails": "all other items",
     "new_to_visitor": "items the visitor had nothing to do with before, ranked among such",
+    "seller_events_0": "visitors who had nothing to do with the seller before",
+    "seller_events_1_3": "visitors with 1 to 3 events with the seller before",
+    "seller_events_4_plus": "visitors with 4 events or more with the seller before",
 }
 
 
@@ -78,6 +86,18 @@ def of_query(query: Query, logged_out: bool, exposures: int | None = None) -> in
     if nth <= 2:
         return bits | BIT[f"session_event_{nth}"]
     return bits | BIT["session_events_3_5" if nth <= 5 else "session_events_6_plus"]
+
+
+def of_seller(row: VisitorRow | None, seller: str | None, plan: StatePlan) -> int:
+    """The cohort (bit) of a visitor's events with a weight with ``seller``; 0 where there is no
+    seller, or rows do not count them."""
+    index = plan.affinity_index.get(("seller", False))
+    if seller is None or index is None:
+        return 0
+    before = 0 if row is None else row.affinities[index].entries.get(seller, (0.0, 0))[1]
+    if before == 0:
+        return BIT["seller_events_0"]
+    return BIT["seller_events_1_3" if before <= 3 else "seller_events_4_plus"]
 
 
 def of_target(target: Target) -> int:

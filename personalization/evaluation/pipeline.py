@@ -117,6 +117,10 @@ class Frozen:
         else:
             self._world.fold(record)
 
+    def moment(self, asker: Asker) -> Moment:
+        """When and where lists are made: at midnight, and nobody has asked."""
+        return Moment(self._day * DAY, asker.utc_offset)
+
     def use(self, scorer: Scorer) -> None:
         """Score with ``scorer`` from now on: lists of this day are made anew."""
         self._scorer = scorer
@@ -175,6 +179,5 @@ class Frozen:
     def _scored(self, asker: Asker, found: Found) -> Ranking:
         world = self._world
         row = world.who(asker.visitor, asker.user)
-        moment = Moment(self._day * DAY, asker.utc_offset)
-        scores: F64 = self._scorer.score(world.matrix(row, found.ids, moment))
+        scores: F64 = self._scorer.score(world.matrix(row, found.ids, self.moment(asker)))
         return Ranking(self._live.columns.slots(found.ids), scores)

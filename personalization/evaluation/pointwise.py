@@ -96,7 +96,7 @@ class Pointwise:
             exposure = _Exposure(
                 asker,
                 item,
-                members,
+                members | cohorts.of_seller(query.row, world.stamp(item).seller, world.spec.plan),
                 None if predicted is None else predicted[:, place],
                 None if rows is None else rows[place : place + 1],
             )

@@ -8,9 +8,11 @@ import pytest
 from freshet.specs import load_spec
 from personalization.codec import Codec
 from personalization.columns import view_of
+from personalization.evaluation.cohorts import BIT, of_seller
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import Moment
 from personalization.presets.fraud import fraud
+from personalization.spec import Event, Spec
 from personalization.state.rows import VisitorRow
 from tests.unit.conftest import Shop
 
@@ -78,3 +80,22 @@ def test_a_payment_without_a_value_is_counted_and_not_summed(cards: Shop) -> Non
     assert asked(cards, "kiosk", None)["spent_seller_30d"] == pytest.approx(
         math.log1p(1.0), abs=1e-4
     )
+
+
+def test_evaluation_splits_by_payments_with_the_vendor(cards: Shop) -> None:
+    """None, one to three, four and more; no cohort without a vendor, or where none is counted."""
+    found = cards.visitor("card")
+    assert found is not None
+    row = Codec(VisitorRow).decode(found[1])
+    plan = fraud.plan
+    assert of_seller(row, "v1", plan) == BIT["seller_events_1_3"]
+    assert of_seller(row, "v3", plan) == of_seller(None, "v1", plan) == BIT["seller_events_0"]
+    assert of_seller(row, None, plan) == 0
+    for _ in range(2):
+        cards.tell("payment", visitor="card", item="shop1", value=1.0)
+    found = cards.visitor("card")
+    assert found is not None
+    row = Codec(VisitorRow).decode(found[1])
+    assert of_seller(row, "v1", plan) == BIT["seller_events_4_plus"]
+    without = Spec(events=[Event("view", weight=1.0)], item=[], features=[])
+    assert of_seller(None, "v1", without.plan) == 0
