@@ -1,6 +1,7 @@
 """``freshet evaluate`` from a file and from a log, to JSON and to a page."""
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_a_log_is_evaluated_as_its_file(shop_file: Path, tmp_path: Path) -> None
     options = ["--protocol", "next_item", "--test", "10d", "--formula"]
     from_log = evaluate("--log", "--data", data, *options)
     assert from_log == evaluate(str(shop_file), *options)
+
+
+def test_polis_is_ranked_by_its_own_preset(tmp_path: Path) -> None:
+    """Unless a spec is named: what is not said is ``deliberation``, not ``marketplace``."""
+    rng, start = random.Random(1), 1_500_000_000_000
+    comments = ["timestamp,comment-id,author-id,comment-body"]
+    comments += [f"{start},{statement},0,text" for statement in range(8)]
+    votes = ["timestamp,comment-id,voter-id,vote"]
+    for number in range(160):
+        at, statement = start + 60_000 * number, number % 8
+        votes.append(f"{at},{statement},{number // 8},{rng.choice([-1, 0, 1])}")
+    (tmp_path / "camps.comments.csv").write_text("\n".join(comments))
+    (tmp_path / "camps.votes.csv").write_text("\n".join(votes))
+    asked = (str(tmp_path), "--format", "polis", "--test", "0.5", "--formula", "--spec")
+    found = evaluate(*asked[:-1])["arms"]
+    presets = "personalization.presets"
+    assert found == evaluate(*asked, f"{presets}.deliberation:deliberation")["arms"]
+    assert found != evaluate(*asked, f"{presets}.marketplace:marketplace")["arms"]
 
 
 def test_what_cannot_be_evaluated_is_said_in_one_line(tmp_path: Path) -> None:
