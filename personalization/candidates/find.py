@@ -8,6 +8,7 @@ from personalization.candidates.covisited import CoVisited
 from personalization.candidates.fresh import Fresh
 from personalization.candidates.own import Own
 from personalization.candidates.popular import Popular
+from personalization.candidates.rising import Rising
 from personalization.candidates.session import SessionNeighbours
 from personalization.candidates.source import Inputs, Source
 from personalization.candidates.trending import Trending
@@ -21,6 +22,7 @@ SOURCES: dict[str, Source] = {
         CoVisited(),
         SessionNeighbours(),
         Affinity(),
+        Rising(),
         Own(),
         ColdItems(),
         ColdSellers(),

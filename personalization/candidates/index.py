@@ -15,6 +15,7 @@ OWED = 300
 OF_SELLER = 5
 DAY = 86_400_000
 SELLER = "seller"
+RISE = 2.0  # standard deviations: one buyer more than usual is not a trend
 _NEWEST_FIRST = 1e-6  # of equal (or no) heat, the newer item comes first
 
 
@@ -42,8 +43,9 @@ class CatalogueIndex:
     ``fresh`` are the last listed, newest first, ``hot`` all by heat, ``groups`` the same by the
     code of each category and of ``seller``, ``lasting`` the first of all by heat at the longest
     half-life. ``owed`` are, for each guarantee, items that are behind it, the furthest first, and
-    the hottest items of sellers that are. ``arrivals`` is how many had arrived: later ones are at
-    the end of ``Columns.arrivals``.
+    the hottest items of sellers that are. ``rising`` are, by the code of each category, items
+    that are wanted more than usual, by how much. ``arrivals`` is how many had arrived: later ones
+    are at the end of ``Columns.arrivals``.
     """
 
     arrivals: int
@@ -52,6 +54,7 @@ class CatalogueIndex:
     groups: dict[str, Grouped]
     lasting: I64
     owed: Mapping[Guarantee, tuple[I64, I64]] = field(default_factory=dict)
+    rising: Mapping[str, Grouped] = field(default_factory=dict)
 
 
 def empty_index() -> CatalogueIndex:
@@ -78,17 +81,24 @@ def build_index(columns: Columns, now: int, guarantees: Sequence[Guarantee] = ()
     shown[0] = False
     slots = np.flatnonzero(shown)
     slots = slots[columns.are_items(slots)]
+    shortest, longest = min(plan.half_lives), max(plan.half_lives)
     nearest = min(plan.half_lives, key=lambda ms: (abs(ms - DAY), ms))
-    order = np.argsort(
-        -(_heat(columns, size, now, nearest)[slots] + created[slots] / now * _NEWEST_FIRST)
-    )
+    heat = {ms: _heat(columns, size, now, ms)[slots] for ms in {shortest, nearest, longest}}
+    order = np.argsort(-(heat[nearest] + created[slots] / now * _NEWEST_FIRST))
     hot = slots[order]
     groups = {name: _grouped(columns.category(name)[:size], hot) for name in plan.categories}
     groups[SELLER] = _grouped(columns.sellers[:size], hot)
-    lasting = _heat(columns, size, now, max(plan.half_lives))[slots]
-    first = slots[np.argsort(-lasting, kind="stable")[:LASTING]]
+    first = slots[np.argsort(-heat[longest], kind="stable")[:LASTING]]
+    usual = heat[nearest if nearest > shortest else longest]
+    heaviest = max((weight for weight in plan.weights if weight > 0.0), default=1.0)
+    rise = _rise(heat[shortest], usual, heaviest)
+    above = np.flatnonzero(rise >= RISE)
+    up = slots[above[np.argsort(-rise[above], kind="stable")]]
+    rising = {name: _grouped(columns.category(name)[:size], up) for name in plan.categories}
     owed = {guarantee: _owed(columns, guarantee, hot, now) for guarantee in guarantees}
-    return CatalogueIndex(arrivals, _fresh(created, listed & shown), hot, groups, first, owed)
+    return CatalogueIndex(
+        arrivals, _fresh(created, listed & shown), hot, groups, first, owed, rising
+    )
 
 
 def _owed(columns: Columns, guarantee: Guarantee, hot: I64, now: int) -> tuple[I64, I64]:
@@ -115,6 +125,18 @@ def _heat(columns: Columns, size: int, now: int, half_life: int) -> F64:
     elapsed = np.maximum(now - columns.counted_at[:size], 0)
     decayed: F64 = heat * np.exp2(-elapsed / half_life)  # a list's order needs no exact bits
     return decayed
+
+
+def _rise(recent: F64, usual: F64, heaviest: float) -> F64:
+    """How much more each item is wanted than it would be with its share of what is usual.
+
+    In standard deviations of a Poisson count of the expected size, and one more so that little is
+    no surprise (Hendrickson et al., Trend detection in social data, 2015); counted in events of
+    the ``heaviest`` weight. What all items do alike, such as a busy hour, is no rise.
+    """
+    expected = usual * (recent.sum() / max(usual.sum(), 1.0))
+    rise: F64 = (recent - expected) / np.sqrt(heaviest * (expected + heaviest))
+    return rise
 
 
 def _fresh(created: I64, shown: np.typing.NDArray[np.bool_]) -> I64:

@@ -30,6 +30,7 @@ class SourcePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "covisited",
         "session",
         "affinity",
+        "rising",
         "own",
         "cold_items",
         "cold_sellers",

@@ -12,6 +12,7 @@ from personalization.candidates.fresh import Fresh
 from personalization.candidates.index import CatalogueIndex, empty_index
 from personalization.candidates.own import Own
 from personalization.candidates.popular import Popular
+from personalization.candidates.rising import Rising
 from personalization.candidates.session import SessionNeighbours
 from personalization.candidates.source import Inputs, Source
 from personalization.candidates.trending import Trending
@@ -142,6 +143,32 @@ def test_affinity_lasts_beyond_the_session(shop: Any) -> None:
     assert draw(Affinity(), inputs(shop, "me", empty_index()), 9) == []
 
 
+def test_rising_is_what_is_wanted_more_than_usual(shop: Any) -> None:
+    """In favourite categories only, ahead of what always sells more; one buyer is no trend."""
+    shop.stock(4, category="shoes")
+    shop.stock(2, category="bags")
+    for hour in range(40):
+        click(shop, f"v{hour}", *["i0"] * 4, "i1", "i4", type="purchase")
+        shop.now += HOUR
+    click(shop, "a", *["i0"] * 4, *["i1"] * 16, *["i4"] * 16, "i3", type="purchase")
+    click(shop, "me", "i2", type="view")
+    click(shop, "you", "i5", type="view")
+    assert draw(Rising(), inputs(shop, "me"), 9) == ["i1"]
+    assert draw(Rising(), inputs(shop, "you"), 9) == ["i4"]
+    assert draw(Rising(), inputs(shop), 9) == []
+
+
+def test_nothing_rises_in_a_busy_hour_for_all(shop: Any) -> None:
+    """Everything is wanted more then, and nothing more than its share."""
+    shop.stock(3, category="shoes")
+    for hour in range(30):
+        click(shop, f"v{hour}", "i0", "i1", "i1", "i2", type="purchase")
+        shop.now += HOUR
+    for number in range(20):
+        click(shop, f"w{number}", "i0", "i1", "i1", "i2", type="purchase")
+    assert draw(Rising(), inputs(shop, "v0"), 9) == []
+
+
 def test_popular_is_what_lasted(shop: Any) -> None:
     """A month of wishes outweighs one of today, which trends."""
     shop.stock(2)
@@ -197,6 +224,7 @@ def test_every_source_has_its_name() -> None:
         "fresh",
         "own",
         "popular",
+        "rising",
         "session",
         "trending",
     ]
@@ -207,6 +235,7 @@ def test_lists_of_a_shop_without_groups(shop: Any) -> None:
     shop = type(shop)(Spec(events=[Event("play", weight=1)], item=[], features=[Popularity()]))
     click(shop, "v1", "a", type="play")
     assert draw(Trending(), inputs(shop), 3) == ["a"]
+    assert draw(Rising(), inputs(shop, "v1"), 3) == []
 
 
 def test_the_newest_of_many(shop: Any) -> None:
