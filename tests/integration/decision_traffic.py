@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from personalization.guarantee import Guarantee
 from personalization.ranking.surface import Blocked, Rule, Seen, SourcePlan, Surface
 
 JSON = dict[str, Any]
@@ -38,6 +39,12 @@ SURFACES = [
         blocked=Blocked(items=("i3",), sellers=("s5",)),
     ),
     Surface("drawn", sources=_SOURCES, temperature=0.7, caps={"category": 3}, counts_served=True),
+    Surface(
+        "guaranteed",
+        sources=(*_SOURCES, SourcePlan("cold_items"), SourcePlan("cold_sellers")),
+        caps={"seller": 3},
+        guarantee=Guarantee(impressions=10, within="1m", every=3),
+    ),
 ]
 
 
@@ -84,7 +91,8 @@ async def _line(
         if drawn.random() < 0.7:
             token = (await _post(http, "/v1/events", list(_events(visitor, drawn))))["token"]
         if drawn.random() < 0.1:
-            changes = [_item(drawn.randrange(ITEMS), drawn), _delete(drawn), _seller(drawn)]
+            some, new = drawn.randrange(ITEMS), drawn.randrange(ITEMS, 2 * ITEMS)
+            changes = [_item(some, drawn), _item(new, drawn), _delete(drawn), _seller(drawn)]
             token = (await _post(http, "/v1/catalogue", changes))["token"]
         request = _ranking(visitor, drawn)
         if token is not None and drawn.random() < 0.5:
@@ -100,7 +108,7 @@ async def _line(
 
 def _ranking(visitor: str, drawn: random.Random) -> JSON:
     request: JSON = {
-        "surface": drawn.choice(["default", "found", "ruled", "drawn"]),
+        "surface": drawn.choice(["default", "found", "ruled", "drawn", "guaranteed"]),
         "limit": drawn.choice([1, 5, 20, 100]),
         "context": {"device": drawn.choice(["phone", "desktop"]), "utc_offset": 60},
         "explain": drawn.random() < 0.2,

@@ -161,13 +161,19 @@ def _summary(decisions: list[Decision], served: Served, report: dict[str, Any]) 
     surfaces = Counter(decision.surface.name for decision in decisions)
     merged = sum(any(read.merged for read in decision.rows) for decision in decisions)
     drawn = sum(decision.surface.temperature > 0 for decision in decisions)
+    guaranteed = sum(
+        reason.startswith("guarantee:")
+        for decision in decisions
+        for one in decision.shown
+        for reason in one.reasons
+    )
     pages = sum(bool(decision.shown_before) for decision in decisions)
     assert dropped.keys() >= {
         *("blocked", "capped", "deleted", "disliked", "filtered"),
         *("out_of_stock", "rule:no c1", "seen", "shown_before"),
     }
     assert min(surfaces.values()) > 100
-    assert min(merged, drawn, pages, served.caught_up) > 50
+    assert min(merged, drawn, pages, served.caught_up, guaranteed) > 50
     return {
         "decisions_rerun": {
             "decisions": len(decisions),
@@ -177,6 +183,7 @@ def _summary(decisions: list[Decision], served: Served, report: dict[str, Any]) 
             "bits_noticed": report["noticed"],
             "vectors_folded_again_the_same": len(decisions),
             "drawn_by_softmax": drawn,
+            "places_guaranteed": guaranteed,
             "of_linked_visitors": merged,
             "later_pages": pages,
             "dropped": dict(sorted(dropped.items())),
