@@ -21,20 +21,25 @@ _ASKED = 48
 class Variant:
     """How neighbours count. ``nearest`` sessions are looked at (0: items met together, by cosine,
     instead of sessions); the weight of an item of the visitor falls with its place by ``fade``,
-    and items before this session count ``before`` as much."""
+    and items before this session count ``before`` as much. A session of n items says of each
+    n ** -``length`` as much: that a basket of hundreds holds two of them says little. What the
+    visitor had k times before counts 1 + k times ``again`` as much."""
 
     nearest: int
     fade: float
     before: float
+    length: float
+    again: float
 
 
 VARIANTS = (
-    Variant(0, 0.95, 0.1),
-    Variant(0, 0.8, 0.3),
-    Variant(25, 1.0, 0.3),
-    Variant(50, 1.0, 0.3),
-    Variant(100, 0.95, 0.3),
-    Variant(400, 0.95, 0.3),
+    Variant(0, 0.95, 0.1, 0.0, 0.0),
+    Variant(0, 1.0, 0.1, 0.75, 0.0),
+    Variant(0, 1.0, 0.1, 0.75, 1.0),
+    Variant(0, 0.8, 0.3, 0.75, 1.0),
+    Variant(100, 0.95, 0.3, 0.0, 0.0),
+    Variant(100, 1.0, 0.1, 0.5, 1.0),
+    Variant(400, 1.0, 0.1, 0.5, 1.0),
 )
 
 
@@ -71,6 +76,7 @@ class Neighbours(RankingArm):
                 asked,
                 weights,
                 variant.nearest,
+                variant.length,
                 self._numbers,
                 self._lengths,
                 self._items,
@@ -78,6 +84,8 @@ class Neighbours(RankingArm):
                 self._counts,
                 scores,
             )
+        if variant.again > 0.0:
+            scores *= 1.0 + variant.again * np.bincount(query.mine, minlength=size)[:size]
         return Ranking(np.arange(1, size), scores[1:])
 
     def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
@@ -109,13 +117,14 @@ def _asked(query: Query, variant: Variant) -> tuple[I64, F64]:
 
 
 @kernel(
-    "void(int64[::1], float64[::1], int64, int64[::1], int64[::1], int64[:, ::1], int64[:, ::1],"
-    " int64[::1], float64[::1])"
+    "void(int64[::1], float64[::1], int64, float64, int64[::1], int64[::1], int64[:, ::1],"
+    " int64[:, ::1], int64[::1], float64[::1])"
 )
 def score_neighbours(
     asked: I64,
     weights: F64,
     nearest: int,
+    length: float,
     numbers: I64,
     lengths: I64,
     items: I64,
@@ -142,6 +151,11 @@ def score_neighbours(
                 found[several] = number
                 several += 1
             similar[place[row]] += share
+    share_of = np.ones(items.shape[1] + 1)
+    for n in range(1, len(share_of)):
+        share_of[n] = float(n) ** -length
+    for s in range(several):
+        similar[s] *= share_of[lengths[found[s] % rows]]
     least = 0.0
     if 0 < nearest < several:
         least = np.sort(similar[:several])[several - nearest]

@@ -13,6 +13,7 @@ from personalization.evaluation.query import Asker, Query
 pytestmark = pytest.mark.kernel
 
 SIZE = 9
+ASKED_BEFORE = [5, 1, 3]
 ASKER = Asker("v", None, None, 1_795_392_000_000)
 
 
@@ -37,7 +38,7 @@ def expected(known: list[list[int]], asked: dict[int, float], variant: Variant) 
             for slot, weight in asked.items()
             if slot in one
         ]
-        alike.append(sum(shares))
+        alike.append(sum(shares) / len(one) ** variant.length)
     if variant.nearest:
         positive = sorted((value for value in alike if value > 0), reverse=True)
         least = positive[variant.nearest - 1] if len(positive) > variant.nearest else 0.0
@@ -47,15 +48,25 @@ def expected(known: list[list[int]], asked: dict[int, float], variant: Variant) 
         score = sum(value for value, one in zip(alike, known, strict=True) if slot in one)
         if variant.nearest == 0:
             score /= math.sqrt(in_sessions[slot] + 1)
+        score *= 1 + variant.again * ASKED_BEFORE.count(slot)
         scores.append(score)
     return scores
 
 
-@pytest.mark.parametrize("variant", [Variant(0, 0.5, 0.25), Variant(3, 0.5, 0.25)])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        Variant(0, 0.5, 0.25, 0.0, 0.0),
+        Variant(3, 0.5, 0.25, 0.0, 0.0),
+        Variant(0, 0.5, 0.25, 0.75, 2.0),
+        Variant(3, 0.5, 0.25, 0.75, 2.0),
+    ],
+)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_neighbours_are_those_of_all_sessions(variant: Variant, seed: int) -> None:
     """Both kinds: sessions like this one, and items met together, by cosine. Items of the session
-    count in full, newest first, those before it by a quarter."""
+    count in full, newest first, those before it by a quarter; long sessions for less, and what
+    the visitor had for more."""
     knn, known = Neighbours(variant), sessions(seed)
     for number, slots in enumerate(known):
         session = OpenSession(None, number, 0)
