@@ -60,30 +60,28 @@ class CatalogueRecord(msgspec.Struct, array_like=True, frozen=True):
     attributes: dict[str, Attribute] = {}
 
 
-class Signal(msgspec.Struct, array_like=True, frozen=True):
-    """A fact that a visitor's event means for another entity. Never a delta.
+class Signal(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a visitor's event means for other entities. Facts, never deltas.
 
-    ``offset`` is the source record's in its partition of visitor-events. ``key`` is
-    ``i:<item>``, ``s:<seller>``, ``g:<level>:<values>`` (a segment) or ``u:<user>``. ``count``
-    is how many of the event's items fall to this key; ``position`` is the item's place among
-    those displayed (items only); ``previous`` the visitor's items before this one, newest first,
-    without this one (items only); ``visitor`` is set for links only; ``opinions`` are what the
-    visitor thought of other items before (see ``state.opinions``; items only).
+    ``offset`` is the source record's in its partition of visitor-events. ``counts`` has, by the
+    key of each entity, how many of the event's items fall to it: ``i:<item>``, ``s:<seller>``,
+    ``g:<level>:<values>`` (a segment) or ``u:<user>``. ``previous`` has, by the keys of items,
+    the visitor's items before this one, newest first, without this one, where there are any.
+    ``visitor`` is set for links only. ``opinions`` are, by the keys of items, what the visitor
+    thought of other items before (see ``state.opinions``).
     """
 
     offset: int
-    key: str
     type: str
     at: int
-    count: int = 1
+    counts: dict[str, int]
     value: float | None = None
-    position: int | None = None
-    previous: tuple[str, ...] = ()
+    previous: dict[str, tuple[str, ...]] = {}
     visitor: str | None = None
-    opinions: tuple[str, ...] = ()
+    opinions: dict[str, tuple[str, ...]] = {}
 
 
-class SignalBatch(msgspec.Struct, array_like=True, frozen=True):
+class SignalBatch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """All signals of one source batch for one target partition, in source order.
 
     ``source`` is the partition of visitor-events; ``previous`` the ``last`` of the record sent

@@ -5,8 +5,10 @@ seen, and ends with the rows that changed and the partition's new watermark. Whe
 cut into batches makes no difference to either, nor to the signals.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
+
+from msgspec import structs
 
 from personalization.duplicates import DuplicateWindow
 from personalization.events import (
@@ -20,7 +22,7 @@ from personalization.plan import StatePlan
 from personalization.signals import signals_of
 from personalization.state import opinions
 from personalization.state.catalogue import fold_catalogue
-from personalization.state.counters import Counted, count
+from personalization.state.counters import Counted, count, increment
 from personalization.state.errors import FoldError
 from personalization.state.item import add_previous, new_item
 from personalization.state.keys import ITEM, SEGMENT, SELLER, USER, catalogue_key, split
@@ -40,8 +42,8 @@ from personalization.state.visitor import fold_visitor
 
 StatsRow = ItemRow | SellerRow | SegmentRow | UserRow
 
-# Folding this many signals takes about a millisecond; no record of signals holds many more.
-_SIGNALS_PER_BATCH = 128
+# Telling this many entities takes about a millisecond; no record of signals holds many more.
+_TOLD_PER_BATCH = 128
 
 _STATS = {USER: "users", ITEM: "items", SELLER: "sellers", SEGMENT: "segments"}
 _NEW: dict[str, Callable[[int, int, StatePlan], ItemRow | SellerRow | SegmentRow]] = {
@@ -50,6 +52,9 @@ _NEW: dict[str, Callable[[int, int, StatePlan], ItemRow | SellerRow | SegmentRow
     SEGMENT: new_segment,
 }
 STATS_TABLES = tuple(_STATS.values())
+
+
+_ByItem = dict[str, tuple[str, ...]]
 
 
 class SignalGap(Exception):
@@ -148,7 +153,24 @@ class VisitorsFold:
         signals = signals_of(row, event, offset, self._plan)
         self._rows[visitor] = fold_visitor(row, event, offset, self._plan)
         for signal in signals:
-            self._signals.setdefault(self._partition_of(signal.key), []).append(signal)
+            self._send(signal)
+
+    def _send(self, signal: Signal) -> None:
+        """To each partition what concerns its keys."""
+        partition_of = self._partition_of
+        targets: dict[int, dict[str, int]] = {}
+        for key, many in signal.counts.items():
+            target = partition_of(key)
+            counts = targets.get(target)
+            if counts is None:
+                targets[target] = {key: many}
+            else:
+                counts[key] = many
+        offset, kind, at, _, value, previous, visitor, thought = structs.astuple(signal)
+        for target, counts in targets.items():
+            led, held = _of_keys(previous, counts), _of_keys(thought, counts)
+            part = Signal(offset, kind, at, counts, value, led, visitor, held)
+            self._signals.setdefault(target, []).append(part)
 
     def _unsent(self, target: int) -> list[Signal]:
         """A watermark whose rows did not all follow it knows of signals that are folded again."""
@@ -158,17 +180,22 @@ class VisitorsFold:
     def _batches(self, target: int, signals: list[Signal]) -> list[SignalBatch]:
         """Cut between events only: a target skips signals by the offset of their event."""
         batches = []
-        start = 0
+        start = told = 0
         for end in range(1, len(signals) + 1):
+            told += len(signals[end - 1].counts)
             if end < len(signals) and (
-                end - start < _SIGNALS_PER_BATCH or signals[end].offset == signals[end - 1].offset
+                told < _TOLD_PER_BATCH or signals[end].offset == signals[end - 1].offset
             ):
                 continue
             previous, last = self._chain.get(target, -1), signals[end - 1].offset
             batches.append(SignalBatch(self._source, previous, last, signals[start:end]))
             self._chain[target] = last
-            start = end
+            start, told = end, 0
         return batches
+
+
+def _of_keys(told: _ByItem, keys: Iterable[str]) -> _ByItem:
+    return {key: told[key] for key in keys if key in told} if told else told
 
 
 class StatsFold:
@@ -176,7 +203,7 @@ class StatsFold:
 
     ``read`` gives the row of (table, id), which the fold consumes; ``watermarks`` has one for
     every table, and each table skips by its own. The rows are those that ``fold_item``,
-    ``fold_seller``, ``fold_segment`` and ``fold_user`` give entry by entry.
+    ``fold_seller``, ``fold_segment`` and ``fold_user`` give key by key.
     """
 
     def __init__(
@@ -206,34 +233,37 @@ class StatsFold:
         event_index = plan.event_index
         rejected: list[str] = []
         for number, signal in enumerate(batch.entries):
-            key = signal.key
-            row = counted.get(key)
-            if row is None or signal.offset <= known:
-                kind, id = split(key)
-                if kind not in _STATS:
-                    rejected.append(f"entry {number}: unknown key {key!r}")
-                    continue
-                if signal.offset <= taken[kind]:
-                    continue
-                if kind == USER:
-                    try:
-                        self._link(id, signal, offset)
-                    except FoldError as error:
-                        rejected.append(f"entry {number}: {error}")
-                    continue
             event = event_index.get(signal.type)
-            if event is None:
-                rejected.append(f"entry {number}: unknown signal type {signal.type!r}")
-                continue
-            if row is None:
-                row = self._begin(kind, id, signal, offset)
-            if ahead and ahead.get(key, -1) >= offset:
-                continue
-            count(row, event, signal, offset, plan)
-            if signal.previous and isinstance(row, ItemRow):
-                add_previous(row, signal, event, plan)
-            if signal.opinions and isinstance(row, ItemRow):
-                opinions.add(row.opinions, signal.opinions, event, plan)
+            more = None if event is None else increment(event, signal.at, plan)
+            previous, thought = signal.previous, signal.opinions
+            partly = signal.offset <= known
+            for key, many in signal.counts.items():
+                row = counted.get(key)
+                if row is None or partly:
+                    kind, id = split(key)
+                    if kind not in _STATS:
+                        rejected.append(f"entry {number}: unknown key {key!r}")
+                        continue
+                    if signal.offset <= taken[kind]:
+                        continue
+                    if kind == USER:
+                        try:
+                            self._link(key, id, signal, offset)
+                        except FoldError as error:
+                            rejected.append(f"entry {number}: {error}")
+                        continue
+                if more is None:
+                    rejected.append(f"entry {number}: unknown signal type {signal.type!r}")
+                    continue
+                if row is None:
+                    row = self._begin(key, kind, id, more.at, offset)
+                if ahead and ahead.get(key, -1) >= offset:
+                    continue
+                count(row, more, many, offset, plan)
+                if previous and key in previous and isinstance(row, ItemRow):
+                    add_previous(row, previous[key], more, plan)
+                if thought and key in thought and isinstance(row, ItemRow):
+                    opinions.add(row.opinions, thought[key], more.event, plan)
         self.skip(offset, batch)
         if rejected:
             raise FoldError("; ".join(rejected))
@@ -272,28 +302,28 @@ class StatsFold:
                 )
         return taken
 
-    def _begin(self, kind: str, id: str, signal: Signal, offset: int) -> Counted:
-        """The signal's row, which is new to this fold."""
+    def _begin(self, key: str, kind: str, id: str, at: int, offset: int) -> Counted:
+        """The row of ``key``, which is new to this fold."""
         table = _STATS[kind]
         row = cast(ItemRow | SellerRow | SegmentRow | None, self._read(table, id))
         if row is None:
-            row = _NEW[kind](offset, signal.at, self._plan)
+            row = _NEW[kind](offset, at, self._plan)
         elif row.offset >= offset:
-            self._ahead[signal.key] = row.offset
+            self._ahead[key] = row.offset
         self._rows[table][id] = row
-        self._counted[signal.key] = row
+        self._counted[key] = row
         return row
 
-    def _link(self, id: str, signal: Signal, offset: int) -> None:
+    def _link(self, key: str, id: str, signal: Signal, offset: int) -> None:
         table = _STATS[USER]
         rows = self._rows[table]
         row = rows.get(id)
         if row is None:
             row = self._read(table, id)
             if row is not None and row.offset >= offset:
-                self._ahead[signal.key] = row.offset
+                self._ahead[key] = row.offset
                 rows[id] = row
-        if self._ahead.get(signal.key, -1) < offset:
+        if self._ahead.get(key, -1) < offset:
             rows[id] = fold_user(cast(UserRow | None, row), signal, offset, self._plan)
 
 

@@ -11,7 +11,9 @@ MAX_VISITOR_ROW_BYTES = 32 * 1024
 DAYPARTS = ("night", "morning", "afternoon", "evening")
 GLOBAL = "global"
 
-_ROWS = b"2"  # to be counted up when a fold gives other rows than before
+_ROWS = b"3"  # to be counted up when a fold gives other rows than before
+
+_SPAN_HALF_LIVES = 16
 
 _AMOUNT = "amount:"
 
@@ -136,6 +138,11 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
             event = self.event_index[one.event]
             found[event] = (*found.get(event, ()), (place, one.dimension))
         return found
+
+    @cached_property
+    def span(self) -> int:
+        """How long (ms) counters are kept decayed to one time."""
+        return _SPAN_HALF_LIVES * min(self.half_lives)
 
     @cached_property
     def dimensions(self) -> frozenset[str]:

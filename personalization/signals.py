@@ -14,54 +14,50 @@ def signals_of(
     """What ``event``, at ``offset`` of its partition, means for others, always in one order.
 
     A pure function of the event and of the visitor's row before it; nothing for a record that
-    the row already holds. An interaction is told to each item by itself (``position`` counts
-    from 0, where there are several), and once to each seller and segment with the number of
-    items; a new or ended link to its user. Raises ``FoldError`` for an unknown type.
+    the row already holds. An interaction is told once to its items, and to their sellers and
+    segments with the number of items; a new or ended link to its user. Raises ``FoldError`` for
+    an unknown type.
     """
     if before is not None and offset <= before.offset:
         return []
+    signals = []
     number = plan.event_index.get(event.type)
     if number is not None:
-        signals = _of_items(before, event, offset, plan.weights[number] > 0, plan)
-        signals += _of_groups(event, offset, plan)
-    elif event.type in (IDENTIFY, UNLINK, SERVED):
-        signals = []
-    else:
+        counts = {keys.item_key(stamp.item): 1 for stamp in event.items}
+        _count_groups(counts, event, plan)
+        previous = _previous(before, event, plan) if plan.weights[number] > 0 else {}
+        told = _opinions(before, event, plan) if plan.opinions else {}
+        if counts:
+            kind, at, value = event.type, event.at, event.value
+            signals.append(Signal(offset, kind, at, counts, value, previous, None, told))
+    elif event.type not in (IDENTIFY, UNLINK, SERVED):
         raise FoldError(f"unknown event type {event.type!r}")
     if event.type != SERVED and (event.user is not None or event.type == UNLINK):
         signals += _of_links(before, event, offset)
     return signals
 
 
-def _of_items(
-    before: VisitorRow | None, event: StampedEvent, offset: int, chain: bool, plan: StatePlan
-) -> list[Signal]:
-    """``chain``: the event is one of interest, so it says which items led here."""
-    recent = _recent(before, event, plan) if chain else []
-    held = opinions.held(before, event.at, plan) if plan.opinions and before is not None else {}
-    kind, at, value, items = event.type, event.at, event.value, event.items
-    several = len(items) > 1
-    signals = []
-    for position, stamp in enumerate(items):
+def _previous(
+    before: VisitorRow | None, event: StampedEvent, plan: StatePlan
+) -> dict[str, tuple[str, ...]]:
+    """Which items led to those of an event of interest: those before it, and one to the next."""
+    recent = _recent(before, event, plan)
+    told = {}
+    for stamp in event.items:
         item = stamp.item
         previous = tuple([other for other in recent if other != item][: plan.covisit_window])
-        signals.append(
-            Signal(
-                offset,
-                keys.item_key(item),
-                kind,
-                at,
-                1,
-                value,
-                position if several else None,
-                previous,
-                None,
-                opinions.told(held, item) if held else (),
-            )
-        )
-        if chain and several:
-            recent = [item, *previous]
-    return signals
+        if previous:
+            told[keys.item_key(item)] = previous
+        recent = [item, *previous]
+    return told
+
+
+def _opinions(
+    before: VisitorRow | None, event: StampedEvent, plan: StatePlan
+) -> dict[str, tuple[str, ...]]:
+    held = {} if before is None else opinions.held(before, event.at, plan)
+    told = {keys.item_key(stamp.item): opinions.told(held, stamp.item) for stamp in event.items}
+    return {key: thought for key, thought in told.items() if thought}
 
 
 def _recent(before: VisitorRow | None, event: StampedEvent, plan: StatePlan) -> list[str]:
@@ -82,8 +78,7 @@ def _recent(before: VisitorRow | None, event: StampedEvent, plan: StatePlan) -> 
     return list(recent)
 
 
-def _of_groups(event: StampedEvent, offset: int, plan: StatePlan) -> list[Signal]:
-    counts: dict[str, int] = {}
+def _count_groups(counts: dict[str, int], event: StampedEvent, plan: StatePlan) -> None:
     for stamp in event.items:
         if stamp.seller is not None:
             key = keys.seller_key(stamp.seller)
@@ -99,8 +94,6 @@ def _of_groups(event: StampedEvent, offset: int, plan: StatePlan) -> list[Signal
                 continue
             key = keys.segment_key(level, stamp.seller if within_seller else None, value)
             counts[key] = counts.get(key, 0) + 1
-    kind, at, value = event.type, event.at, event.value
-    return [Signal(offset, key, kind, at, count, value) for key, count in counts.items()]
 
 
 def _of_links(before: VisitorRow | None, event: StampedEvent, offset: int) -> list[Signal]:
@@ -111,7 +104,7 @@ def _of_links(before: VisitorRow | None, event: StampedEvent, offset: int) -> li
         return []
     told = ((user_before, UNLINK) if user_before != user else (None, UNLINK), (user, IDENTIFY))
     return [
-        Signal(offset, keys.user_key(linked), kind, event.at, visitor=event.visitor)
+        Signal(offset, kind, event.at, {keys.user_key(linked): 1}, visitor=event.visitor)
         for linked, kind in told
         if linked is not None
     ]

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import suppress
 from typing import Any, Protocol
 
+import msgspec
+
 from eventlog.partitioner import partition_for
 from eventlog.protocol import EventLog, Record, TopicPartition
 from personalization.codec import CodecError
 from personalization.duplicates import DuplicateWindow
-from personalization.events import SignalBatch
+from personalization.events import Signal, SignalBatch
 from personalization.folding import STATS_TABLES, CatalogueFold, StatsFold, VisitorsFold
 from personalization.plan import StatePlan
 from personalization.state.errors import FoldError
@@ -201,12 +203,16 @@ class _Stats:
         except CodecError:
             self._fold.skip(record.offset)  # a dead letter: no row has it
             return
-        entries = [signal for signal in batch.entries if signal.key in self._wanted]
+        entries = [self._of_wanted(signal) for signal in batch.entries]
         # Entries that could not be folded are dead letters; the others were folded.
         with suppress(FoldError):
             self._fold.add(
                 record.offset, SignalBatch(batch.source, batch.previous, batch.last, entries)
             )
+
+    def _of_wanted(self, signal: Signal) -> Signal:
+        counts = {key: count for key, count in signal.counts.items() if key in self._wanted}
+        return msgspec.structs.replace(signal, counts=counts)
 
     def rows(self) -> dict[RowKey, Any]:
         folded = self._fold.finish()

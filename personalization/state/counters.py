@@ -2,12 +2,17 @@
 
 A counter vector has one float64 for every event and half-life, all decayed to one time. Adding
 in any order gives the same sums to 1e-9: the counters form a commutative monoid.
+
+That time is not that of the newest event: it is the start of the newest event's span of 16 of the
+shortest half-lives, counted from 1970, and what came within the span weighs more than 1. So an
+event changes its own counters only, and what it adds is worked out once for all the rows that it
+counts in (forward decay: Cormode et al., ICDE 2009).
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import mul
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from personalization.decay import decay_factor
 from personalization.events import Signal
@@ -18,7 +23,7 @@ Counters = tuple[int, list[float], list[int]]
 
 
 class Counted(Protocol):
-    """A row with counters: an item's, a seller's or a segment's."""
+    """A row with counters."""
 
     offset: int
     at: int
@@ -32,40 +37,47 @@ def new(plan: StatePlan) -> tuple[list[float], list[int]]:
     return [0.0] * (len(plan.events) * len(plan.half_lives)), [0] * len(plan.events)
 
 
-def add(
-    counters: list[float],
-    counts: list[int],
-    at: int,
-    event: int,
-    event_at: int,
-    count: int,
-    plan: StatePlan,
-) -> int:
-    """Add ``count`` of the plan's event number ``event`` at ``event_at`` ms; both lists change.
+class Increment(NamedTuple):
+    """What one of an event adds: to ``columns``, as of ``start``, the start of its span (ms)."""
 
-    ``at`` is the time the counters are decayed to. Returns the time they are decayed to
-    afterwards: the later of the two. A late event counts with what would be left of it at ``at``.
+    event: int
+    at: int
+    start: int
+    columns: Sequence[tuple[int, float]]
+
+
+def increment(event: int, at: int, plan: StatePlan) -> Increment:
+    """What the plan's event number ``event`` at ``at`` ms adds to counters that are not newer."""
+    start = at - at % plan.span
+    return Increment(event, at, start, _columns(event, at - start, plan.half_lives))
+
+
+def add(row: Counted, more: Increment, many: int, plan: StatePlan) -> None:
+    """Add so ``many`` of an event to the counters and counts of ``row``, and move ``row.at`` on.
+
+    A late event counts with what would be left of it at ``row.at``.
     """
-    half_lives = plan.half_lives
-    first = event * len(half_lives)
-    counts[event] += count
-    if event_at > at:
-        factors = _factors(event_at - at, half_lives)
+    event, at, start, columns = more
+    row.counts[event] += many
+    counters = row.counters
+    if start > row.at:
+        factors = _factors(start - row.at, plan.half_lives)
         counters[:] = map(mul, counters, factors * len(plan.events))
-        at = event_at
-    elif event_at < at:
-        for column, factor in enumerate(_factors(at - event_at, half_lives), first):
-            counters[column] += count * factor
-        return at
-    for column in range(first, first + len(half_lives)):
-        counters[column] += count
-    return at
+        row.at = start
+    elif start < row.at:
+        columns = _columns(event, at - row.at, plan.half_lives)
+    for column, weight in columns:
+        counters[column] += many * weight
+
+
+def _columns(event: int, later: int, half_lives: tuple[int, ...]) -> list[tuple[int, float]]:
+    return list(enumerate(_factors(-later, half_lives), event * len(half_lives)))
 
 
 @lru_cache(maxsize=1 << 14)
 def _factors(elapsed: int, half_lives: tuple[int, ...]) -> tuple[float, ...]:
     """Kept, as most of a stream comes close together in time."""
-    return tuple(decay_factor(float(elapsed), half_life) for half_life in half_lives)
+    return tuple([decay_factor(float(elapsed), half_life) for half_life in half_lives])
 
 
 def merge(parts: Sequence[Counters], plan: StatePlan) -> Counters:
@@ -86,24 +98,24 @@ def merge(parts: Sequence[Counters], plan: StatePlan) -> Counters:
     return at, counters, counts
 
 
-def fold_signal(row: Counted, signal: Signal, offset: int, plan: StatePlan) -> int:
-    """Count ``signal``, an entry of the record at ``offset``; ``row`` changes.
+def fold_signal(row: Counted, key: str, signal: Signal, offset: int, plan: StatePlan) -> Increment:
+    """Count what ``signal``, an entry of the record at ``offset``, tells ``key``; ``row`` changes.
 
     Entries of one record share an offset, so whether the record was folded before is for the
-    caller to ask, once per record. Returns the number of the signal's event in the plan; raises
-    ``FoldError``, with nothing changed, for a type the plan does not know.
+    caller to ask, once per record. Returns what one of the event adds; raises ``FoldError``, with
+    nothing changed, for a type the plan does not know.
     """
     event = plan.event_index.get(signal.type)
     if event is None:
         raise FoldError(f"unknown signal type {signal.type!r}")
-    count(row, event, signal, offset, plan)
-    return event
+    more = increment(event, signal.at, plan)
+    count(row, more, signal.counts[key], offset, plan)
+    return more
 
 
-def count(row: Counted, event: int, signal: Signal, offset: int, plan: StatePlan) -> None:
-    """Count ``signal``, of the plan's event number ``event``; see ``fold_signal``."""
-    at = signal.at
-    row.at = add(row.counters, row.counts, row.at, event, at, signal.count, plan)
-    if at < row.first_at:
-        row.first_at = at
+def count(row: Counted, more: Increment, many: int, offset: int, plan: StatePlan) -> None:
+    """Count so ``many`` of an event, from the record at ``offset``; see ``fold_signal``."""
+    add(row, more, many, plan)
+    if more.at < row.first_at:
+        row.first_at = more.at
     row.offset = offset

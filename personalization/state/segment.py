@@ -12,10 +12,10 @@ def new_segment(offset: int, first_at: int, plan: StatePlan) -> SegmentRow:
 
 
 def fold_segment(
-    row: SegmentRow | None, signal: Signal, offset: int, plan: StatePlan
+    row: SegmentRow | None, key: str, signal: Signal, offset: int, plan: StatePlan
 ) -> SegmentRow:
-    """The segment's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``."""
+    """The row of segment ``key`` after ``signal``; see ``fold_item``."""
     if row is None:
         row = new_segment(offset, signal.at, plan)
-    counters.fold_signal(row, signal, offset, plan)
+    counters.fold_signal(row, key, signal, offset, plan)
     return row

@@ -11,9 +11,11 @@ def new_seller(offset: int, first_at: int, plan: StatePlan) -> SellerRow:
     return SellerRow(offset, 0, first_at, *counters.new(plan))
 
 
-def fold_seller(row: SellerRow | None, signal: Signal, offset: int, plan: StatePlan) -> SellerRow:
-    """The seller's row after ``signal``; ``row`` is consumed. See ``counters.fold_signal``."""
+def fold_seller(
+    row: SellerRow | None, key: str, signal: Signal, offset: int, plan: StatePlan
+) -> SellerRow:
+    """The row of seller ``key`` after ``signal``; see ``fold_item``."""
     if row is None:
         row = new_seller(offset, signal.at, plan)
-    counters.fold_signal(row, signal, offset, plan)
+    counters.fold_signal(row, key, signal, offset, plan)
     return row

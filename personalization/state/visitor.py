@@ -116,7 +116,7 @@ def _interact(
     row.last_at = max(row.last_at, at)
     count = len(event.items) or 1
     before = row.at
-    row.at = counters.add(row.counters, row.counts, before, number, at, count, plan)
+    counters.add(row, counters.increment(number, at, plan), count, plan)
     if plan.numbers:
         _add_numbers(row, event, weight, before, plan)
     session = _session_at(row, event, plan)
@@ -138,8 +138,7 @@ def _add_numbers(
         row.numbers = [(weights * factor, sums * factor) for weights, sums in row.numbers]
     if weight <= 0:
         return
-    if event.at < row.at:
-        weight *= decay_factor(float(row.at - event.at), plan.number_half_life)
+    weight *= decay_factor(float(row.at - event.at), plan.number_half_life)
     for stamp in event.items:
         for index, name in enumerate(plan.numbers):
             value = stamp.attributes.get(name)

@@ -20,6 +20,7 @@ from typing import Any
 import faust
 import uvloop
 from faust.transport.producer import ProducerBuffer
+from msgspec import structs
 
 from eventlog.partitioner import partition_for
 from personalization.codec import Codec
@@ -40,7 +41,7 @@ TABLES = ("visitors", "users", "items", "sellers", "segments")
 _PLAN = marketplace.plan
 _SIGNAL = Codec(Signal)
 _STATS: dict[str, tuple[str, Any]] = {
-    USER: ("users", fold_user),
+    USER: ("users", lambda row, key, *told: fold_user(row, *told)),
     ITEM: ("items", fold_item),
     SELLER: ("sellers", fold_seller),
     SEGMENT: ("segments", fold_segment),
@@ -142,29 +143,45 @@ class Plain:
                     entries = SIGNAL_BATCH.decode(message.value).entries
                 else:
                     entries = [_SIGNAL.decode(message.value)]
-                for signal in entries:
-                    kind, id = split(signal.key)
+                for signal, told in [(each, key) for each in entries for key in each.counts]:
+                    kind, id = split(told)
                     name, fold = _STATS[kind]
                     key, codec = id.encode(), ROWS[name]
                     stored = tables[name].get(key)
                     row: Any = None if stored is None else codec.decode(stored)
-                    tables[name][key] = codec.encode(fold(row, signal, message.offset, _PLAN))
+                    tables[name][key] = codec.encode(fold(row, told, signal, message.offset, _PLAN))
                 self.folded += 1
 
     async def _send(self, topic: Any, signals: list[Signal]) -> None:
-        for signal in signals:
-            await topic.send(key=signal.key.encode(), value=_SIGNAL.encode(signal))
-        self.sent += len(signals)
+        each = [(key, part) for signal in signals for key, part in _by_key(signal)]
+        for key, part in each:
+            await topic.send(key=key.encode(), value=_SIGNAL.encode(part))
+        self.sent += len(each)
 
     async def _send_batched(self, topic: Any, signals: list[Signal]) -> None:
         targets: dict[int, list[Signal]] = {}
-        for signal in signals:
-            target = partition_for(signal.key.encode(), self._partitions)
-            targets.setdefault(target, []).append(signal)
+        for key, part in [each for signal in signals for each in _by_key(signal)]:
+            target = partition_for(key.encode(), self._partitions)
+            targets.setdefault(target, []).append(part)
         for target, entries in targets.items():
             batch = SignalBatch(0, -1, entries[-1].offset, entries)
             await topic.send(partition=target, value=SIGNAL_BATCH.encode(batch))
         self.sent += len(targets)
+
+
+def _by_key(signal: Signal) -> list[tuple[str, Signal]]:
+    """What it means for each entity, by itself."""
+    return [
+        (
+            key,
+            structs.replace(
+                signal,
+                counts={key: count},
+                previous={key: signal.previous[key]} if key in signal.previous else {},
+            ),
+        )
+        for key, count in signal.counts.items()
+    ]
 
 
 async def recover(plain: Plain, records: int) -> None:

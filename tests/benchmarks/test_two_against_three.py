@@ -50,14 +50,15 @@ class Shop:
     def fold(self, visitor: VisitorRow | None, event: StampedEvent) -> VisitorRow:
         """A purchase that happened: the visitor's row, and everybody's counters."""
         self.offset += 1
-        for signal in signals_of(visitor, event, self.offset, plan):
-            kind, id = split(signal.key)
+        [signal] = signals_of(visitor, event, self.offset, plan)
+        for key in signal.counts:
+            kind, id = split(key)
             if kind == "i":
-                item = fold_item(self.items.get(id), signal, self.offset, plan)
+                item = fold_item(self.items.get(id), key, signal, self.offset, plan)
                 self.items[id] = item
                 self.columns.apply_item(id, item)
             elif kind == "g":
-                segment = fold_segment(self.segments.get(id), signal, self.offset, plan)
+                segment = fold_segment(self.segments.get(id), key, signal, self.offset, plan)
                 self.segments[id] = segment
                 self.columns.apply_segment(id, segment)
         for stamp in event.items:

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from freshet.cli import main
 from personalization import folding
-from personalization.events import Signal, StampedEvent
+from personalization.events import StampedEvent
 from personalization.plan import StatePlan
 from personalization.presets.marketplace import marketplace
-from personalization.state.counters import Counted, count
+from personalization.state.counters import Counted, Increment, count
 from personalization.state.rows import ItemRow, VisitorRow
 from personalization.state.visitor import fold_visitor
 from tests.integration.decision_traffic import drive
@@ -78,9 +78,9 @@ def test_a_wrong_fold_of_items_names_their_features(
 ) -> None:
     """Clicks of items counted a little too high: the features that read them, and no other."""
 
-    def wrong(row: Counted, event: int, signal: Signal, offset: int, plan: StatePlan) -> None:
-        count(row, event, signal, offset, plan)
-        if isinstance(row, ItemRow) and signal.type == "click":
+    def wrong(row: Counted, more: Increment, many: int, offset: int, plan: StatePlan) -> None:
+        count(row, more, many, offset, plan)
+        if isinstance(row, ItemRow) and more.event == CLICK:
             row.counters[CLICK * HALF_LIVES] *= 1.01
 
     monkeypatch.setattr(folding, "count", wrong)

@@ -196,17 +196,16 @@ def test_late_events_count_as_timely_ones(events: list[StampedEvent], rng: rando
 facts = st.builds(
     Signal,
     st.just(0),
-    st.just("g:global"),
     st.sampled_from(SMALL.events),
     times,
-    st.integers(1, 9),
+    st.fixed_dictionaries({"g:global": st.integers(1, 9)}),
 )
 
 
 def segment(signals: Sequence[Signal]) -> SegmentRow:
     row: SegmentRow | None = None
     for offset, signal in enumerate(signals):
-        row = fold_segment(row, signal, offset, SMALL)
+        row = fold_segment(row, "g:global", signal, offset, SMALL)
     assert row is not None
     return row
 
@@ -355,7 +354,7 @@ def test_unlinking_undoes_a_link_exactly(
     """A sign-up that is undone leaves the user's visitors, each row, and the merged view of the
     user as they were, but for the offsets."""
     first = fold_visitor(folded(known), StampedEvent("identify", "v0", START, user="u1"), 90, SMALL)
-    user = fold_user(None, Signal(90, "u:u1", "identify", START, visitor="v0"), 1, SMALL)
+    user = fold_user(None, Signal(90, "identify", START, {"u:u1": 1}, visitor="v0"), 1, SMALL)
     row = folded(anonymous)
     visitors, view = list(user.visitors), VISITORS.encode(merge_visitors([(0, first)], SMALL))
     untouched = VISITORS.encode(row)
@@ -430,8 +429,8 @@ def test_an_item_never_keeps_more_neighbours_than_it_may(
     """Whatever leads to an item, its co-visited items stay within their number."""
     row: ItemRow | None = None
     for offset, (_, previous, at) in enumerate(seen):
-        signal = Signal(offset, "i:i1", "view", at, previous=tuple(previous))
-        row = fold_item(row, signal, offset, SMALL)
+        signal = Signal(offset, "view", at, {"i:i1": 1}, previous={"i:i1": tuple(previous)})
+        row = fold_item(row, "i:i1", signal, offset, SMALL)
         assert len(row.covisited.entries) <= max(SMALL.covisits, 1)
 
 
@@ -443,7 +442,8 @@ def test_a_user_never_keeps_more_visitors_than_it_may(
     row: UserRow | None = None
     for offset, (visitor, linked, at) in enumerate(told):
         kind = "identify" if linked else "unlink"
-        row = fold_user(row, Signal(offset, "u:u1", kind, at, visitor=visitor), offset, SMALL)
+        signal = Signal(offset, kind, at, {"u:u1": 1}, visitor=visitor)
+        row = fold_user(row, signal, offset, SMALL)
         kept = [link.visitor for link in row.visitors]
         assert len(set(kept)) == len(kept) <= SMALL.linked_visitors
         assert row.visitors == sorted(row.visitors, key=lambda link: (link.at, link.visitor))

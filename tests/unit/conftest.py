@@ -42,7 +42,7 @@ FOLDS: dict[str, tuple[Callable[..., Any], type]] = {
     keys.ITEM: (fold_item, ItemRow),
     keys.SELLER: (fold_seller, SellerRow),
     keys.SEGMENT: (fold_segment, SegmentRow),
-    keys.USER: (fold_user, UserRow),
+    keys.USER: (lambda row, key, *told: fold_user(row, *told), UserRow),
 }
 
 
@@ -73,10 +73,10 @@ class Shop:
         before = self._row("visitor", event.visitor, VisitorRow)
         signals = signals_of(before, event, offset, plan)
         self._keep("visitor", event.visitor, fold_visitor(before, event, offset, plan))
-        for signal in signals:
-            kind, id = keys.split(signal.key)
+        for signal, key in [(each, key) for each in signals for key in each.counts]:
+            kind, id = keys.split(key)
             fold, row_type = FOLDS[kind]
-            row = fold(self._row(kind, id, row_type), signal, offset, plan)
+            row = fold(self._row(kind, id, row_type), key, signal, offset, plan)
             self._keep(kind, id, row)
             if kind == keys.ITEM:
                 self.columns.apply_item(id, row)

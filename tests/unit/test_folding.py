@@ -30,7 +30,7 @@ from tests.streams import PLAN, START, random_events
 VISITOR = Codec(VisitorRow)
 WATERMARKS = {table: Watermark() for table in STATS_TABLES}
 ONE_BY_ONE = {
-    "u": ("users", fold_user),
+    "u": ("users", lambda row, key, *told: fold_user(row, *told)),
     "i": ("items", fold_item),
     "s": ("sellers", fold_seller),
     "g": ("segments", fold_segment),
@@ -122,7 +122,7 @@ def test_a_poisoned_event_is_passed_with_nothing_applied() -> None:
 
 
 def signal(offset: int, key: str = "i:i1", kind: str = "view") -> Signal:
-    return Signal(offset, key, kind, START)
+    return Signal(offset, kind, START, {key: 1})
 
 
 def test_a_gap_in_the_signals_stops_loudly() -> None:
@@ -204,8 +204,8 @@ def test_records_fold_as_their_entries_do_one_by_one(seed: int) -> None:
     rows: dict[str, dict[str, StatsRow]] = {table: {} for table in STATS_TABLES}
     for offset, batch in enumerate(told):
         fold.add(offset, batch)
-        for entry in batch.entries:
-            kind, id = split(entry.key)
+        for key, entry in [(key, each) for each in batch.entries for key in each.counts]:
+            kind, id = split(key)
             table, fold_one = ONE_BY_ONE[kind]
-            rows[table][id] = fold_one(rows[table].get(id), entry, offset, PLAN)  # type: ignore[operator]
+            rows[table][id] = fold_one(rows[table].get(id), key, entry, offset, PLAN)  # type: ignore[operator]
     assert fold.finish().rows == rows

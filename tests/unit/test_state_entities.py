@@ -1,5 +1,7 @@
 """The rows of items, sellers, segments, users and the catalogue; bounded maps."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -7,6 +9,7 @@ from personalization.events import Attribute, CatalogueRecord, Signal
 from personalization.plan import StatePlan
 from personalization.state import topk
 from personalization.state.catalogue import fold_catalogue
+from personalization.state.counters import Counted
 from personalization.state.errors import FoldError
 from personalization.state.item import fold_item
 from personalization.state.rows import CatalogueRow, Link, TopK
@@ -33,23 +36,34 @@ PLAN = StatePlan(
 )
 
 
+def left(row: Counted, at: int) -> Any:
+    """Of the row's counters at ``at``, by event and half-life."""
+    factors = [2.0 ** ((row.at - at) / half_life) for half_life in PLAN.half_lives]
+    return pytest.approx([c * f for c, f in zip(row.counters, factors * 3, strict=True)])
+
+
 def test_an_item_counts_its_signals() -> None:
-    """Counts, counters, the first moment and the offset follow; a late signal decays."""
-    row = fold_item(None, Signal(3, "i:a", "view", NOON + DAY), 7, PLAN)
-    row = fold_item(row, Signal(4, "i:a", "impression", NOON), 8, PLAN)
-    assert (row.offset, row.at, row.first_at) == (8, NOON + DAY, NOON)
+    """Counts, counters, the first moment and the offset follow; a late signal decays. Counters
+    are as of the start of the newest signal's span of 16 hours."""
+    row = fold_item(None, "i:a", Signal(3, "view", NOON + DAY, {"i:a": 1}), 7, PLAN)
+    row = fold_item(row, "i:a", Signal(4, "impression", NOON, {"i:a": 1}), 8, PLAN)
+    assert (row.offset, row.at, row.first_at) == (8, NOON + DAY - 4 * HOUR, NOON)
     assert row.counts == [1, 1, 0]
-    assert row.counters == [2.0**-24, 0.5, 1.0, 1.0, 0.0, 0.0]
+    assert left(row, NOON + DAY) == [2.0**-24, 0.5, 1.0, 1.0, 0.0, 0.0]
+
+
+def came_from(kind: str, at: int, *previous: str) -> Signal:
+    return Signal(0, kind, at, {"i:a": 1}, previous={"i:a": previous})
 
 
 def test_interest_says_where_visitors_came_from() -> None:
     """Previous items are co-visited with the weight of a view, never of an impression or a
     dislike; the lightest but the newcomer goes when there are too many."""
-    row = fold_item(None, Signal(0, "i:a", "view", NOON, previous=("b", "c")), 0, PLAN)
-    row = fold_item(row, Signal(1, "i:a", "dislike", NOON, previous=("d",)), 1, PLAN)
-    row = fold_item(row, Signal(2, "i:a", "impression", NOON, previous=("e",)), 2, PLAN)
+    row = fold_item(None, "i:a", came_from("view", NOON, "b", "c"), 0, PLAN)
+    row = fold_item(row, "i:a", came_from("dislike", NOON, "d"), 1, PLAN)
+    row = fold_item(row, "i:a", came_from("impression", NOON, "e"), 2, PLAN)
     assert row.covisited == TopK(NOON, 0.0, {"b": (2.0, 1), "c": (2.0, 1)})
-    row = fold_item(row, Signal(3, "i:a", "view", NOON + DAY, previous=("c", "f")), 3, PLAN)
+    row = fold_item(row, "i:a", came_from("view", NOON + DAY, "c", "f"), 3, PLAN)
     assert row.covisited == TopK(NOON, 2.0, {"c": (6.0, 2), "f": (4.0, 1)})
 
 
@@ -57,35 +71,41 @@ def test_an_item_counts_its_events_by_what_visitors_thought_of_others() -> None:
     """Every event counts for each opinion its visitor held; where there are too many, the one
     with the fewest events goes, but not the newcomer."""
     plan = replace(PLAN, opinions=3)
-    row = fold_item(None, Signal(0, "i:a", "impression", NOON, opinions=("+b", "-c")), 0, plan)
-    row = fold_item(row, Signal(1, "i:a", "view", NOON, opinions=("+b",)), 1, plan)
-    row = fold_item(row, Signal(2, "i:a", "impression", NOON), 2, plan)
+
+    def thought(kind: str, *opinions: str) -> Signal:
+        return Signal(0, kind, NOON, {"i:a": 1}, opinions={"i:a": opinions})
+
+    row = fold_item(None, "i:a", thought("impression", "+b", "-c"), 0, plan)
+    row = fold_item(row, "i:a", thought("view", "+b"), 1, plan)
+    row = fold_item(row, "i:a", thought("impression"), 2, plan)
     assert row.opinions == {"+b": [1, 1, 0], "-c": [1, 0, 0]}
-    row = fold_item(row, Signal(3, "i:a", "dislike", NOON, opinions=("-b", "+d")), 3, plan)
+    row = fold_item(row, "i:a", thought("dislike", "-b", "+d"), 3, plan)
     assert row.opinions == {"+b": [1, 1, 0], "-b": [0, 0, 1], "+d": [0, 0, 1]}
 
 
 def test_sellers_and_segments_count_all_items_of_an_event() -> None:
     """One signal brings the number of items that fall to them."""
-    seller = fold_seller(None, Signal(0, "s:s1", "view", NOON, 3), 0, PLAN)
-    seller = fold_seller(seller, Signal(1, "s:s1", "view", NOON + DAY, 1), 1, PLAN)
-    segment = fold_segment(None, Signal(0, "g:global", "view", NOON, 3), 0, PLAN)
-    segment = fold_segment(segment, Signal(1, "g:global", "view", NOON + DAY, 1), 1, PLAN)
+    seller = fold_seller(None, "s:s1", Signal(0, "view", NOON, {"s:s1": 3}), 0, PLAN)
+    seller = fold_seller(seller, "s:s1", Signal(1, "view", NOON + DAY, {"s:s1": 1}), 1, PLAN)
+    segment = fold_segment(None, "g:global", Signal(0, "view", NOON, {"g:global": 3}), 0, PLAN)
+    later = Signal(1, "view", NOON + DAY, {"g:global": 1})
+    segment = fold_segment(segment, "g:global", later, 1, PLAN)
     for row in (seller, segment):
-        assert (row.counts, row.counters[3]) == ([0, 4, 0], 2.5)
-        assert (row.offset, row.at, row.first_at) == (1, NOON + DAY, NOON)
+        assert row.counts == [0, 4, 0]
+        assert left(row, NOON + DAY) == [0.0, 0.0, 1 + 3 * 2.0**-24, 2.5, 0.0, 0.0]
+        assert (row.offset, row.at, row.first_at) == (1, NOON + DAY - 4 * HOUR, NOON)
 
 
 def test_signals_of_unknown_events_are_refused() -> None:
     """Nothing of them is counted."""
-    row = fold_item(None, Signal(0, "i:a", "view", NOON), 0, PLAN)
+    row = fold_item(None, "i:a", Signal(0, "view", NOON, {"i:a": 1}), 0, PLAN)
     with pytest.raises(FoldError, match="unknown signal type 'bought'"):
-        fold_item(row, Signal(1, "i:a", "bought", NOON), 1, PLAN)
+        fold_item(row, "i:a", Signal(1, "bought", NOON, {"i:a": 1}), 1, PLAN)
     assert (row.offset, row.counts) == (0, [0, 1, 0])
 
 
 def link(visitor: str, at: int, kind: str = "identify") -> Signal:
-    return Signal(0, "u:u1", kind, at, visitor=visitor)
+    return Signal(0, kind, at, {"u:u1": 1}, visitor=visitor)
 
 
 def test_a_user_has_its_newest_visitors_once_each() -> None:
@@ -110,7 +130,7 @@ def test_unlinking_removes_a_visitor() -> None:
     assert fold_user(None, link("a", 10, "unlink"), 0, PLAN).visitors == []
 
 
-@pytest.mark.parametrize("wrong", [link("a", 10, "view"), Signal(0, "u:u1", "identify", 10)])
+@pytest.mark.parametrize("wrong", [link("a", 10, "view"), Signal(0, "identify", 10, {"u:u1": 1})])
 def test_what_is_not_a_link_is_refused(wrong: Signal) -> None:
     """A user's row takes links only, and each names a visitor."""
     with pytest.raises(FoldError, match="does not link"):

@@ -54,18 +54,24 @@ def fold(events: Sequence[StampedEvent], row: VisitorRow | None = None) -> Visit
     return row
 
 
+def left(row: VisitorRow, at: int) -> Any:
+    """Of the row's counters at ``at``, by event and half-life."""
+    factors = [2.0 ** ((row.at - at) / half_life) for half_life in PLAN.half_lives]
+    return pytest.approx([c * f for c, f in zip(row.counters, factors * 3, strict=True)])
+
+
 def test_an_event_counts_once_for_each_of_its_items() -> None:
     """Counters and counts move by the number of items, by 1 where there are none."""
     row = fold([event("impression", NOON, SHOE, HAT), event("view", NOON)])
     assert row.counts == [2, 1, 0]
-    assert row.counters == [2.0, 2.0, 1.0, 1.0, 0.0, 0.0]
-    assert (row.offset, row.at, row.first_at, row.last_at) == (1, NOON, NOON, NOON)
+    assert left(row, NOON) == [2.0, 2.0, 1.0, 1.0, 0.0, 0.0]
+    assert (row.offset, row.at, row.first_at, row.last_at) == (1, NOON - 12 * HOUR, NOON, NOON)
 
 
 def test_counters_decay_by_each_half_life() -> None:
     """A day later a half is left of the day's counter, and 2**-24 of the hour's."""
     row = fold([event("view", NOON, SHOE), event("impression", NOON + DAY, HAT)])
-    assert row.counters == [1.0, 1.0, 2.0**-24, 0.5, 0.0, 0.0]
+    assert left(row, NOON + DAY) == [1.0, 1.0, 2.0**-24, 0.5, 0.0, 0.0]
     assert row.counts == [1, 1, 0]
 
 
@@ -92,8 +98,8 @@ def test_a_late_event_weighs_what_would_be_left_of_it() -> None:
     row = fold([event("view", NOON + DAY, HAT), event("view", NOON, SHOE)])
     assert row.affinities[0].entries == {"hats": (1.0, 1), "shoes": (0.5, 1)}
     assert weights_at(row.affinities[0], NOON + 2 * DAY, DAY) == {"hats": 0.5, "shoes": 0.25}
-    assert (row.first_at, row.last_at, row.at) == (NOON, NOON + DAY, NOON + DAY)
-    weight = 2 ** (-DAY / PLAN.number_half_life)
+    assert (row.first_at, row.last_at, row.at) == (NOON, NOON + DAY, NOON + DAY - 4 * HOUR)
+    weight = 2 ** (-20 * HOUR / PLAN.number_half_life)
     assert row.numbers[0] == pytest.approx((weight, weight * math.log1p(9.0)))
 
 
@@ -107,7 +113,8 @@ def test_numbers_keep_the_mean_of_what_was_liked() -> None:
             event("view", NOON + 30 * DAY, HAT),
         ]
     )
-    assert row.numbers[0] == pytest.approx((0.5, 0.5 * math.log1p(9.0)))
+    weight = 2 ** ((row.at - NOON) / -PLAN.number_half_life)
+    assert row.numbers[0] == pytest.approx((weight, weight * math.log1p(9.0)))
 
 
 def test_the_newest_items_by_time_stay() -> None:
@@ -246,8 +253,8 @@ def test_linked_rows_are_one_when_read() -> None:
     desk = fold([event("identify", NOON, user="u1"), event("view", NOON + DAY, SHOE, PLAIN)])
     merged = merge_visitors([(3, phone), (5, desk)], PLAN)
     assert merged.counts == [0, 4, 0]
-    assert merged.counters[2:4] == [2 + 2 * 2.0**-24, 3.0]
-    assert (merged.at, merged.first_at, merged.last_at) == (NOON + DAY, NOON, NOON + DAY)
+    assert left(merged, NOON + DAY) == [0.0, 0.0, 2 + 2 * 2.0**-24, 3.0, 0.0, 0.0]
+    assert (merged.at, merged.first_at, merged.last_at) == (desk.at, NOON, NOON + DAY)
     assert merged.affinities[0].entries == {"hats": (0.5, 1), "shoes": (1.5, 2)}
     assert [i.item for i in merged.last] == ["hat", "shoe", "plain"]
     assert merged.session == desk.session
@@ -260,7 +267,7 @@ def test_rows_without_interactions_add_nothing() -> None:
     seen = fold([event("identify", NOON, user="u1"), event("view", NOON, SHOE)])
     served = fold([event("served", NOON)])
     merged = merge_visitors([(0, seen), (1, served)], PLAN)
-    assert (merged.at, merged.first_at, merged.counters) == (NOON, NOON, seen.counters)
+    assert (merged.at, merged.first_at, merged.counters) == (seen.at, NOON, seen.counters)
     assert merged.user is None
     assert merged.session == seen.session
     nobody = merge_visitors([(0, served), (1, fold([event("served", NOON)]))], PLAN)

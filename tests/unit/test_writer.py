@@ -21,7 +21,7 @@ BATCH = FoldedBatch(
         PartitionRows(VISITORS, 2, [(b"v1", b"row"), (b"v2", b"row")], Watermark(9)),
         PartitionRows(ITEMS, 1, [(b"i1", b"row")], Watermark(4)),
     ],
-    signals=[(1, SignalBatch(2, -1, 9, [Signal(9, "i:i1", "view", 0)]))],
+    signals=[(1, SignalBatch(2, -1, 9, [Signal(9, "view", 0, {"i:i1": 1})]))],
     dead_letters=[LETTER],
 )
 
