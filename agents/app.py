@@ -11,7 +11,6 @@ from agents.slices import Slices
 from eventlog.protocol import EventLog
 from personalization.plan import StatePlan
 from tables.batch_fold import fold_catalogue, fold_events, fold_signals
-from tables.rows import Rows, StoredRows
 from tables.store import TableStore
 from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
 from tables.turns import Turns
@@ -60,7 +59,6 @@ def make_app(
     plan: StatePlan,
     windows: Windows,
     clock: Callable[[], int],
-    rows: Rows | None = None,
     writer: BatchWriter | None = None,
     prefix: str = "",
     hand_over: HandOver | None = None,
@@ -71,8 +69,7 @@ def make_app(
     """An app whose agents fold the entity topics of ``log`` into ``store``.
 
     ``broker`` is ``freshet://`` for the embedded log. All topics must exist. ``clock`` gives ms.
-    The agents read nothing of ``windows`` that is there already. ``rows`` may keep rows decoded
-    where no other process ever owns a partition of ``store``. ``prefix`` comes before the names
+    The agents read nothing of ``windows`` that is there already. ``prefix`` comes before the names
     of all topics, and of the group. ``turns`` are those of what shares the loop. ``settings`` are
     more of Faust's.
     """
@@ -99,7 +96,6 @@ def make_app(
         store,
         plan,
         windows,
-        rows or StoredRows(store),
         writer or BatchWriter(log, store, app_id=app_id, clock=clock),
         prefix,
         hand_over or HandOver(SESSION_TIMEOUT),
@@ -114,7 +110,6 @@ def _add_agents(
     store: TableStore,
     plan: StatePlan,
     windows: Windows,
-    rows: Rows,
     writer: BatchWriter,
     prefix: str,
     hand_over: HandOver,
@@ -131,7 +126,7 @@ def _add_agents(
         await run(
             stream,
             lambda records: fold_events(
-                records, plan=plan, store=store, rows=rows, windows=windows, pause=slices.pause
+                records, plan=plan, store=store, windows=windows, pause=slices.pause
             ),
             writer,
             slices,
@@ -144,9 +139,7 @@ def _add_agents(
         slices = Slices(turns, bounds.slice_seconds)
         await run(
             stream,
-            lambda records: fold_signals(
-                records, plan=plan, store=store, rows=rows, pause=slices.pause
-            ),
+            lambda records: fold_signals(records, plan=plan, store=store, pause=slices.pause),
             writer,
             slices,
             hand_over,
@@ -160,7 +153,7 @@ def _add_agents(
         slices = Slices(Turns(), bounds.slice_seconds)  # others give way to this one
         await run(
             stream,
-            lambda records: fold_catalogue(records, store=store, rows=rows, pause=slices.pause),
+            lambda records: fold_catalogue(records, store=store, pause=slices.pause),
             writer,
             slices,
             hand_over,

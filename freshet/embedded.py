@@ -29,10 +29,7 @@ from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from tables.replicas import Replicas
 from tables.replicas.models import ModelReplica
-from tables.rows import CachedRows
 from tables.turns import Turns
-
-_ROWS_KEPT = 4096  # of each table, decoded: those that change most often
 
 _logger = structlog.get_logger(__name__)
 
@@ -156,7 +153,6 @@ def _agents(state: State, turns: Turns) -> faust.App:
         plan=state.plan,
         windows=state.windows,
         clock=now_ms,
-        rows=CachedRows(state.store, _ROWS_KEPT),
         turns=turns,
     )
 

@@ -20,7 +20,6 @@ from personalization.plan import StatePlan
 from tables.bulk import Bulk
 from tables.owned_store import OwnedStore
 from tables.recovery import RecoveryStalled, TablePartition, recover
-from tables.rows import StoredRows
 from tables.topics import TABLES
 from tables.turns import Turns
 from tables.windows import Windows
@@ -212,7 +211,6 @@ class Folding:
             windows=self._windows,
             clock=now_ms,
             of=sorted({part.partition for part in parts}),
-            rows=StoredRows(self._store),
             pause=slices.pause,
             writer=self._writer,
         )

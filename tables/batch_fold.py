@@ -22,7 +22,6 @@ from personalization.plan import StatePlan
 from personalization.state.errors import FoldError
 from personalization.state.rows import CatalogueRow, VisitorRow
 from tables.dead_letters import DeadLetter
-from tables.rows import Rows
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -64,7 +63,6 @@ async def fold_events(
     *,
     plan: StatePlan,
     store: TableStore,
-    rows: Rows,
     windows: Windows,
     pause: Pause,
 ) -> FoldedBatch:
@@ -76,21 +74,21 @@ async def fold_events(
         watermark = store.watermark(VISITORS.name, partition)
 
         def visitor(id: str, partition: int = partition) -> VisitorRow | None:
-            return cast(VisitorRow | None, rows.get(VISITORS.name, partition, id))
+            return cast(VisitorRow | None, store.take(VISITORS.name, partition, id))
 
         fold, letters = await _fold_records(
             TopicPartition(VISITOR_EVENTS, partition),
             received,
             VISITOR_EVENT,
             lambda: VisitorsFold(plan, partition, watermark, visitor, window, partition_of),  # noqa: B023
-            rows,
             pause,
         )
         folded = fold.finish()
         windows.fed(partition, received[-1].offset)
-        rows.keep(VISITORS.name, folded.rows)
         encoded = await _encode(VISITORS, folded.rows, pause)
-        batch.tables.append(PartitionRows(VISITORS, partition, encoded, folded.watermark))
+        batch.tables.append(
+            PartitionRows(VISITORS, partition, encoded, folded.watermark, folded.rows)
+        )
         batch.signals.extend(folded.signals)
         batch.dead_letters.extend(letters)
     return batch
@@ -101,7 +99,6 @@ async def fold_signals(
     *,
     plan: StatePlan,
     store: TableStore,
-    rows: Rows,
     pause: Pause,
 ) -> FoldedBatch:
     """Fold records of signals, by partition. Raises ``SignalGap``."""
@@ -110,28 +107,28 @@ async def fold_signals(
         watermarks = {table: store.watermark(table, partition) for table in STATS_TABLES}
 
         def stats(table: str, id: str, partition: int = partition) -> StatsRow | None:
-            return cast(StatsRow | None, rows.get(table, partition, id))
+            return cast(StatsRow | None, store.take(table, partition, id))
 
         fold, letters = await _fold_records(
             TopicPartition(SIGNALS, partition),
             received,
             SIGNAL_BATCH,
             lambda: StatsFold(plan, watermarks, stats),  # noqa: B023
-            rows,
             pause,
         )
         folded = fold.finish()
         for table, changed in folded.rows.items():
-            rows.keep(table, changed)
             encoded = await _encode(_BY_NAME[table], changed, pause)
             watermark = folded.watermarks[table]
-            batch.tables.append(PartitionRows(_BY_NAME[table], partition, encoded, watermark))
+            batch.tables.append(
+                PartitionRows(_BY_NAME[table], partition, encoded, watermark, changed)
+            )
         batch.dead_letters.extend(letters)
     return batch
 
 
 async def fold_catalogue(
-    records: Mapping[int, Sequence[Record]], *, store: TableStore, rows: Rows, pause: Pause
+    records: Mapping[int, Sequence[Record]], *, store: TableStore, pause: Pause
 ) -> FoldedBatch:
     """Fold records of catalogue, by partition."""
     batch = FoldedBatch()
@@ -139,20 +136,20 @@ async def fold_catalogue(
         watermark = store.watermark(CATALOGUE_ROWS.name, partition)
 
         def row(key: str, partition: int = partition) -> CatalogueRow | None:
-            return cast(CatalogueRow | None, rows.get(CATALOGUE_ROWS.name, partition, key))
+            return cast(CatalogueRow | None, store.take(CATALOGUE_ROWS.name, partition, key))
 
         fold, letters = await _fold_records(
             TopicPartition(CATALOGUE, partition),
             received,
             CATALOGUE_RECORD,
             lambda: CatalogueFold(watermark, row),  # noqa: B023
-            rows,
             pause,
         )
         folded = fold.finish()
-        rows.keep(CATALOGUE_ROWS.name, folded.rows)
         encoded = await _encode(CATALOGUE_ROWS, folded.rows, pause)
-        batch.tables.append(PartitionRows(CATALOGUE_ROWS, partition, encoded, folded.watermark))
+        batch.tables.append(
+            PartitionRows(CATALOGUE_ROWS, partition, encoded, folded.watermark, folded.rows)
+        )
         batch.dead_letters.extend(letters)
     return batch
 
@@ -162,7 +159,6 @@ async def _fold_records(
     records: Sequence[Record],
     codec: Codec[Any],
     new_fold: Callable[[], _F],
-    rows: Rows,
     pause: Pause,
 ) -> tuple[_F, list[DeadLetter]]:
     """A fold with ``records`` in it, and letters for those that it did not take.
@@ -188,7 +184,6 @@ async def _fold_records(
                 raise
             except Exception as error:
                 refused[record.offset] = f"{type(error).__name__}: {error}"
-                rows.forget()
                 break
             await pause()
         else:

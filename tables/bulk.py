@@ -1,7 +1,7 @@
 """Bulk folding: whatever the entity topics hold beyond the tables, in large batches.
 
 The folds, the write order and so the bytes are those of the live agents; only the batches are
-larger and rows stay decoded between them. It serves start-up, ``freshet rebuild`` and imports
+larger. It serves start-up, ``freshet rebuild`` and imports
 into a log that no server has open, and workers that are assigned what has no tables yet. Killed
 at any point, it goes on from where it was.
 """
@@ -20,7 +20,6 @@ from personalization.plan import StatePlan
 from personalization.state.keys import catalogue_key
 from tables.batch_fold import Pause, fold_catalogue, fold_events, fold_signals, no_pause
 from tables.recovery import POLL_SECONDS, Progress, RecoveryStalled
-from tables.rows import CachedRows, Rows
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -35,7 +34,6 @@ from tables.windows import Windows
 from tables.writer import BatchWriter, FoldedBatch
 
 _BATCH_RECORDS = {VISITOR_EVENTS: 20_000, CATALOGUE: 20_000, SIGNALS: 1_000}
-_CACHED_ROWS = 20_000
 
 _TABLES = {
     CATALOGUE: (CATALOGUE_ROWS.name,),
@@ -73,7 +71,7 @@ class _Unread(NamedTuple):
 class Bulk:
     """Folds in bulk into the partitions ``of`` (all) of ``store``.
 
-    Nobody else may write to them meanwhile, unless ``rows`` and ``store`` see to that.
+    Nobody else may write to them meanwhile, unless ``store`` sees to that.
     ``windows`` may be handed on to the live agents afterwards. ``clock`` gives ms. ``pause`` is
     awaited after every record, and every row.
     """
@@ -88,7 +86,6 @@ class Bulk:
         windows: Windows,
         clock: Callable[[], int],
         of: Collection[int] | None = None,
-        rows: Rows | None = None,
         pause: Pause = no_pause,
         writer: BatchWriter | None = None,
     ) -> None:
@@ -98,7 +95,6 @@ class Bulk:
         self._windows = windows
         self._clock = clock
         self._of = range(store.partitions) if of is None else of
-        self._rows = rows or CachedRows(store, _CACHED_ROWS)
         self._pause = pause
         self._writer = writer or BatchWriter(log, store, app_id=app_id, clock=clock)
 
@@ -159,18 +155,15 @@ class Bulk:
             records,
             plan=self._plan,
             store=self._store,
-            rows=self._rows,
             windows=self._windows,
             pause=self._pause,
         )
 
     async def _signals(self, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
-        return await fold_signals(
-            records, plan=self._plan, store=self._store, rows=self._rows, pause=self._pause
-        )
+        return await fold_signals(records, plan=self._plan, store=self._store, pause=self._pause)
 
     async def _catalogue(self, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
-        return await fold_catalogue(records, store=self._store, rows=self._rows, pause=self._pause)
+        return await fold_catalogue(records, store=self._store, pause=self._pause)
 
     async def _fold(
         self, unread: _Unread, fold: _Fold, done_before: int, total: int, report: Progress

@@ -1,71 +1,48 @@
-"""Where folds read rows from: decoded from the store, or kept decoded between batches."""
+"""Rows kept decoded: those that are folded again and again are neither read nor decoded anew."""
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Protocol
-
-from tables.store import TableStore
-from tables.topics import ROWS, TABLES
 
 
-class Rows(Protocol):
-    """Decoded rows, for folds to consume."""
+class KeptRows:
+    """Of each table the rows written last, up to ``most``, or more where partitions keep few each.
 
-    def get(self, table: str, partition: int, id: str) -> object | None:
-        """The row, or ``None``."""
-        ...
+    A fold changes rows in place, so a row is given away when it is taken, and kept again when it
+    is written. What is never written, as after a failure, is never seen again.
 
-    def keep(self, table: str, rows: Mapping[str, object]) -> None:
-        """``rows``, by id, are what the store is about to hold."""
-        ...
-
-    def forget(self) -> None:
-        """Give out nothing that a fold has had before."""
-        ...
-
-
-class StoredRows:
-    """Rows read from ``store`` and decoded, each time anew."""
-
-    def __init__(self, store: TableStore) -> None:
-        self._store = store
-
-    def get(self, table: str, partition: int, id: str) -> object | None:
-        """The row, or ``None``."""
-        stored = self._store.get(table, partition, id.encode())
-        return None if stored is None else ROWS[table].decode(stored)
-
-    def keep(self, table: str, rows: Mapping[str, object]) -> None:
-        """Nothing is kept."""
-
-    def forget(self) -> None:
-        """Nothing is kept."""
-
-
-class CachedRows:
-    """The same, keeping up to ``most`` rows of each table decoded.
-
-    For one process that owns every partition: another owner's writes would go unseen.
+    >>> kept = KeptRows(most=1)
+    >>> kept.wrote("items", 0, {"i1": [1], "i2": [2]})
+    >>> kept.take("items", 0, "i1"), kept.take("items", 0, "i2"), kept.take("items", 0, "i2")
+    (None, [2], None)
     """
 
-    def __init__(self, store: TableStore, most: int) -> None:
-        self._stored = StoredRows(store)
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._rows: dict[str, dict[str, object]] = {table.name: {} for table in TABLES}
+        self._tables: dict[str, dict[int, dict[str, object]]] = {}
 
-    def get(self, table: str, partition: int, id: str) -> object | None:
-        """The row, or ``None``."""
-        row = self._rows[table].get(id)
-        return self._stored.get(table, partition, id) if row is None else row
+    def take(self, table: str, partition: int, id: str) -> object | None:
+        """The row, if it is kept, for the caller to change."""
+        kept = self._of(table, partition)
+        return kept.pop(id, None)
 
-    def keep(self, table: str, rows: Mapping[str, object]) -> None:
-        """Keep ``rows``; over the bound, those go that were kept first."""
-        kept = self._rows[table]
+    def wrote(self, table: str, partition: int, rows: Mapping[str, object] | None) -> None:
+        """Keep ``rows``, by id: all that was just written to the partition. ``None``: who knows."""
+        kept = self._of(table, partition)
+        if rows is None:
+            kept.clear()
+            return
         kept.update(rows)
-        for id in list(islice(kept, max(0, len(kept) - self._most))):
+        over = sum(map(len, self._tables[table].values())) - self._most
+        for id in list(islice(kept, max(0, over))):
             del kept[id]
 
     def forget(self) -> None:
-        """Read everything anew: a fold that failed may have spoilt what it had."""
-        for kept in self._rows.values():
-            kept.clear()
+        """Keep nothing."""
+        self._tables.clear()
+
+    def _of(self, table: str, partition: int) -> dict[str, object]:
+        partitions = self._tables.setdefault(table, {})
+        kept = partitions.get(partition)
+        if kept is None:
+            kept = partitions[partition] = {}
+        return kept

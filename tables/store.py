@@ -10,7 +10,7 @@ offsets, and recovery takes them from the changelogs.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +26,12 @@ from rocksdict import (
 )
 
 from personalization.state.rows import Watermark
-from tables.topics import TABLES, WATERMARK, WATERMARK_KEY
+from tables.rows import KeptRows
+from tables.topics import ROWS, TABLES, WATERMARK, WATERMARK_KEY
 
 FORMAT_VERSION = 1
+
+_KEPT = 8_192  # rows of each table, decoded: those that change most often
 
 _MEBIBYTE = 1 << 20
 _PREFIX = struct.Struct(">BH")
@@ -50,13 +53,15 @@ class PartitionWrite(NamedTuple):
     """What a batch changes in one partition of one table.
 
     ``rows`` are keys and encoded rows, the watermark row among them; ``None`` removes a row.
-    ``changelog_offset`` is the offset of the last of them in the table's changelog.
+    ``changelog_offset`` is the offset of the last of them in the table's changelog. ``decoded``
+    has the same rows by id, if whoever writes them has them, and gives them away with it.
     """
 
     table: str
     partition: int
     rows: Sequence[tuple[bytes, bytes | None]]
     changelog_offset: int
+    decoded: Mapping[str, object] | None = None
 
 
 class _Header(msgspec.Struct):
@@ -89,6 +94,7 @@ class TableStore:
         self._write_options = without_wal()
         self._db.set_write_options(self._write_options)
         self._watermarks: dict[tuple[str, int], tuple[bytes, Watermark]] = {}
+        self._kept = KeptRows(_KEPT)
         try:
             self._check(path, _Header(FORMAT_VERSION, state_id, partitions))
         except StoreMismatch:
@@ -98,6 +104,14 @@ class TableStore:
     def get(self, table: str, partition: int, key: bytes) -> bytes | None:
         """The encoded row, or ``None``."""
         row: bytes | None = self._db.get(_PREFIX.pack(_NUMBERS[table], partition) + key)
+        return row
+
+    def take(self, table: str, partition: int, id: str) -> object | None:
+        """The decoded row, for the caller to change as it likes, or ``None``."""
+        row = self._kept.take(table, partition, id)
+        if row is None:
+            stored = self.get(table, partition, id.encode())
+            row = None if stored is None else ROWS[table].decode(stored)
         return row
 
     def watermark(self, table: str, partition: int) -> Watermark:
@@ -133,6 +147,7 @@ class TableStore:
     def write_now(self, writes: Iterable[PartitionWrite]) -> None:
         """Write all of it, or nothing. Takes about 3 µs for a row of 1 KiB."""
         batch = WriteBatch(raw_mode=True)
+        writes = list(writes)
         for write in writes:
             prefix = _PREFIX.pack(_NUMBERS[write.table], write.partition)
             for key, row in write.rows:
@@ -142,6 +157,8 @@ class TableStore:
                     batch.put(prefix + key, row)
             batch.put(_OFFSET_PREFIX + prefix, write.changelog_offset.to_bytes(8, "big"))
         self._write(batch)
+        for write in writes:
+            self._kept.wrote(write.table, write.partition, write.decoded)
 
     def set_persisted_offset(self, table: str, partition: int, offset: int) -> None:
         """Note that the store holds the changelog up to ``offset``."""
@@ -160,6 +177,7 @@ class TableStore:
         batch.delete_range(b"\x00", _BEHIND_ROWS)
         batch.delete_range(_OFFSET_PREFIX, _HEADER_KEY)
         self._write(batch)
+        self._kept.forget()
 
     def clear_partition(self, table: str, partition: int) -> None:
         """Remove every row, the watermark and the changelog offset of one partition."""
@@ -169,6 +187,7 @@ class TableStore:
         batch.delete_range(prefix, _PREFIX.pack(number, partition + 1))
         batch.delete(_OFFSET_PREFIX + prefix)
         self._write(batch)
+        self._kept.wrote(table, partition, None)
 
     def close(self) -> None:
         """Close the database."""

@@ -36,12 +36,16 @@ EncodedRows = list[tuple[bytes, bytes | None]]
 
 
 class PartitionRows(msgspec.Struct, frozen=True):
-    """The rows that changed in one partition of one table, encoded, and its new watermark."""
+    """The rows that changed in one partition of one table, encoded, and its new watermark.
+
+    ``decoded`` has the rows once more, by id, for the store to keep.
+    """
 
     table: Table
     partition: int
     rows: EncodedRows
     watermark: Watermark
+    decoded: Mapping[str, object] | None = None
 
 
 class FoldedBatch(msgspec.Struct):
@@ -89,7 +93,7 @@ class BatchWriter:
                 TopicPartition(
                     changelog_topic(self._app_id, part.table, self._store.state_id), part.partition
                 ),
-                part.table.name,
+                part,
                 self._rows(part),
             )
             for part in batch.tables
@@ -99,7 +103,8 @@ class BatchWriter:
         )
         await asyncio.sleep(0)
         await self._store.write(
-            PartitionWrite(table, tp.partition, rows, lasts[tp]) for tp, table, rows in writes
+            PartitionWrite(part.table.name, part.partition, rows, lasts[tp], part.decoded)
+            for tp, part, rows in writes
         )
 
     def _rows(self, part: PartitionRows) -> EncodedRows:

@@ -20,7 +20,6 @@ from personalization.plan import AffinityPlan, StatePlan
 from personalization.state.keys import catalogue_key
 from tables.batch_fold import fold_catalogue, fold_events, fold_signals, no_pause
 from tables.bulk import Bulk
-from tables.rows import StoredRows
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -232,16 +231,15 @@ class LiveRun:
             self._read.setdefault(tp, []).extend(new)
 
     async def _fold(self, topic: str, records: Mapping[int, Sequence[Record]]) -> FoldedBatch:
-        store, rows = self._store, StoredRows(self._store)
+        store = self._store
         if topic == VISITOR_EVENTS:
             return await fold_events(
                 records,
                 plan=PLAN,
                 store=store,
-                rows=rows,
                 windows=self._windows,
                 pause=no_pause,
             )
         if topic == SIGNALS:
-            return await fold_signals(records, plan=PLAN, store=store, rows=rows, pause=no_pause)
-        return await fold_catalogue(records, store=store, rows=rows, pause=no_pause)
+            return await fold_signals(records, plan=PLAN, store=store, pause=no_pause)
+        return await fold_catalogue(records, store=store, pause=no_pause)

@@ -20,7 +20,6 @@ from freshet.settings import Settings
 from freshet.state import now_ms
 from personalization.presets.marketplace import marketplace
 from tables.batch_fold import fold_events, fold_signals, no_pause
-from tables.rows import StoredRows
 from tables.store import TableStore
 from tables.topics import SIGNALS, VISITOR_EVENTS
 from tables.windows import Windows
@@ -38,7 +37,7 @@ async def main(servers: str, prefix: str, partitions: str, folder: str, *counts:
     )
     await log.start()
     store = TableStore(Path(folder), state_id=_PLAN.state_id, partitions=int(partitions))
-    rows, windows = StoredRows(store), Windows(log)
+    windows = Windows(log)
     writer = BatchWriter(log, store, app_id=Settings().app_id, clock=now_ms)
     consumer = aiokafka.AIOKafkaConsumer(
         prefix + VISITOR_EVENTS,
@@ -59,7 +58,7 @@ async def main(servers: str, prefix: str, partitions: str, folder: str, *counts:
             events = _of(polled, prefix + VISITOR_EVENTS)
             if events:
                 folded = await fold_events(
-                    events, plan=_PLAN, store=store, rows=rows, windows=windows, pause=no_pause
+                    events, plan=_PLAN, store=store, windows=windows, pause=no_pause
                 )
                 for target, _ in folded.signals:
                     sent[target] += 1
@@ -70,7 +69,7 @@ async def main(servers: str, prefix: str, partitions: str, folder: str, *counts:
                 for target, records in signals.items():
                     sent[target] -= len(records)
                 await writer.write(
-                    await fold_signals(signals, plan=_PLAN, store=store, rows=rows, pause=no_pause)
+                    await fold_signals(signals, plan=_PLAN, store=store, pause=no_pause)
                 )
             if polled:
                 await consumer.commit(

@@ -8,7 +8,7 @@ import pytest
 from eventlog.protocol import Entry, TopicPartition
 from personalization.events import Stamp, StampedEvent
 from personalization.state.visitor import fold_visitor
-from tables import bulk
+from tables import store as tables_store
 from tables.dead_letters import DEAD_LETTER
 from tables.topics import DEAD_LETTERS, SIGNALS, TABLES, VISITOR_EVENTS, changelog_topic
 from tests.logs import Home, topic_records
@@ -84,7 +84,7 @@ async def test_an_import_is_what_live_folding_makes(
 ) -> None:
     """Events appended and folded in bulk give the rows that live folding of that log gives,
     also where few rows stay decoded; repeated ids are found across batches and restarts."""
-    monkeypatch.setattr(bulk, "_CACHED_ROWS", 3)
+    monkeypatch.setattr(tables_store, "_KEPT", 3)
     log = await open_log(home)
     store = open_store(tmp_path / "tables")
     chance = random.Random(6)

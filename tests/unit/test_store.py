@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from personalization.state.rows import Watermark
+from personalization.state.rows import UserRow, Watermark
 from tables.store import PartitionWrite, StoreLocked, StoreMismatch, TableStore
-from tables.topics import WATERMARK, WATERMARK_KEY
+from tables.topics import ROWS, WATERMARK, WATERMARK_KEY
 
 
 def opened(path: Path, state_id: str = "abc", partitions: int = 4) -> TableStore:
@@ -76,4 +76,23 @@ def test_a_second_process_is_told_to_wait(tmp_path: Path) -> None:
     store = opened(tmp_path)
     with pytest.raises(StoreLocked, match="already open"):
         opened(tmp_path)
+    store.close()
+
+
+async def test_a_row_that_was_changed_but_not_written_is_read_anew(tmp_path: Path) -> None:
+    """What was written comes back decoded, once; what a fold took and then failed to write, and
+    what others have written since, comes from the store."""
+    store = opened(tmp_path)
+    row = UserRow(1, [])
+    encoded = ROWS["users"].encode(row)
+    await store.write([PartitionWrite("users", 0, [(b"u1", encoded)], 0, {"u1": row})])
+    taken = store.take("users", 0, "u1")
+    assert taken is row
+    row.offset = 9
+    assert store.take("users", 0, "u1") == UserRow(1, [])
+    assert store.take("users", 1, "u1") is None
+    await store.write([PartitionWrite("users", 0, [(b"u1", encoded)], 1, {"u1": UserRow(1, [])})])
+    theirs = ROWS["users"].encode(UserRow(7, []))
+    await store.write([PartitionWrite("users", 0, [(b"u1", theirs)], 2)])
+    assert store.take("users", 0, "u1") == UserRow(7, [])
     store.close()
