@@ -24,6 +24,7 @@ SCRAM_USERS = {"worker": "worker-secret", "api": "api-secret"}
 _BROKERS = {"broker", "cluster", "scram_broker"}
 _KAFKA_REQUIRED = os.environ.get("FRESHET_TEST_KAFKA") == "required"
 ROOT = Path(__file__).resolve().parent.parent
+_UNMEASURED = {ROOT / "tests" / "contracts", ROOT / "tests" / "integration"}
 
 
 class _NoLightGBM(MetaPathFinder):
@@ -45,6 +46,12 @@ try:
     import lightgbm  # noqa: F401  # its library is loaded by the import
 except OSError as error:
     sys.meta_path.insert(0, _NoLightGBM(f"no LightGBM here (libgomp1 is missing): {error}"))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The core is measured by its own tests: tracing the others would double their time."""
+    if not _UNMEASURED.isdisjoint(item.path.parents):
+        item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")
