@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from personalization.ranking.model_scorer import scorer_of
 from tests.boosters import Made, made, record
 
-pytestmark = pytest.mark.kernel
-
 
 def same_bits(given: Made) -> None:
     """Fails where a score has another bit than LightGBM's."""
