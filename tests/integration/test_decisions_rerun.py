@@ -35,7 +35,7 @@ SURFACES = "tests.integration.decision_traffic:SURFACES"
 
 
 @pytest.mark.parametrize(
-    "rankings", [1_200, pytest.param(5_000, marks=pytest.mark.long)], ids=["some", "many"]
+    "rankings", [1_000, pytest.param(5_000, marks=pytest.mark.long)], ids=["some", "many"]
 )
 @pytest.mark.parametrize("mode", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def test_decisions_run_again_to_the_same_bits(
