@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog.protocol import Record
@@ -232,6 +232,7 @@ def test_rows_of_another_deployment_are_dropped(tmp_path: Path) -> None:
     store.close()
 
 
+@settings(max_examples=40)  # each opens two stores
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=40),
     st.integers(1, 9),
