@@ -21,6 +21,7 @@ from tests.processes import run, serving
 
 SURFACES = "tests.integration.decision_traffic:SURFACES"
 PAGES = 320
+SAMPLE = ("--sample", "80")
 CLICK = marketplace.plan.events.index("click")
 HALF_LIVES = len(marketplace.plan.half_lives)
 
@@ -84,7 +85,7 @@ def test_a_wrong_fold_of_items_names_their_features(
             row.counters[CLICK * HALF_LIVES] *= 1.01
 
     monkeypatch.setattr(folding, "count", wrong)
-    status, found = audit(served[0])
+    status, found = audit(served[0], *SAMPLE)
     assert (status, found["holds"]) == (1, False)
     named = found["different"]["features"]
     assert max(named, key=named.get).startswith("item_")
@@ -108,11 +109,11 @@ def test_a_wrong_fold_of_visitors_names_rows_and_features(
         return after
 
     monkeypatch.setattr(folding, "fold_visitor", wrong)
-    status, found = audit(served[0])
+    status, found = audit(served[0], *SAMPLE)
     assert status == 1
     assert found["different"]["rows"]
     assert "visitor_count_click" in found["different"]["features"]
-    words = CliRunner().invoke(main, ["audit", "parity", "--data", str(served[0])])
+    words = CliRunner().invoke(main, ["audit", "parity", "--data", str(served[0]), *SAMPLE])
     assert "visitor_count_click" in words.stdout
     assert "another row in the log" in words.stdout
 

@@ -35,7 +35,8 @@ SURFACES = "tests.integration.decision_traffic:SURFACES"
 
 
 @pytest.mark.parametrize(
-    "rankings", [1_000, pytest.param(5_000, marks=pytest.mark.long)], ids=["some", "many"]
+    "rankings",
+    [400, *(pytest.param(many, marks=pytest.mark.long) for many in (1_000, 5_000))],
 )
 @pytest.mark.parametrize("mode", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def test_decisions_run_again_to_the_same_bits(
@@ -172,8 +173,8 @@ def _summary(decisions: list[Decision], served: Served, report: dict[str, Any]) 
         *("blocked", "capped", "deleted", "disliked", "filtered"),
         *("out_of_stock", "rule:no c1", "seen", "shown_before"),
     }
-    assert min(surfaces.values()) > 100
-    assert min(merged, drawn, pages, served.caught_up, guaranteed) > 50
+    assert min(surfaces.values()) > len(decisions) // 12
+    assert min(merged, drawn, pages, served.caught_up, guaranteed) > len(decisions) // 24
     return {
         "decisions_rerun": {
             "decisions": len(decisions),
