@@ -27,6 +27,7 @@ from personalization.ranking.surface import Surface, default_surface
 from tables.bulk import Bulk
 from tables.replicas import Replicas
 from tables.replicas.models import ModelReplica
+from tables.stopping import cancelled
 from tables.store import TableStore
 from tables.topics import CATALOGUE, VISITOR_EVENTS, topics
 from tables.windows import Windows
@@ -145,8 +146,7 @@ async def running(
             yield Stack(client, app, log, replicas, readiness)
     finally:
         if fold is not None:
-            fold.cancel()
-            await asyncio.wait([fold])
+            await cancelled([fold])
         await models.stop()
         await replicas.stop()
         store.close()

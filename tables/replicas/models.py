@@ -10,6 +10,7 @@ from personalization.codec import CodecError
 from personalization.models import MODEL_RECORD, Model, Registered, Registry, unpack_text
 from personalization.ranking.model_scorer import Preparation, UnusableModel, usable
 from personalization.ranking.scorer import Scorer
+from tables.stopping import cancelled
 from tables.topics import MODELS
 
 _logger = logging.getLogger(__name__)
@@ -68,10 +69,8 @@ class ModelReplica:
 
     async def stop(self) -> None:
         """Stop tailing. Before the log is stopped."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        task, self._task = self._task, None
+        await cancelled([] if task is None else [task])
 
     async def known(self, offset: int, timeout: float) -> bool:
         """Wait, at most ``timeout`` seconds, until the record at ``offset`` has had its effect."""

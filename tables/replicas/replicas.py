@@ -22,6 +22,7 @@ from tables.replicas.stamps import Stamps
 from tables.replicas.store import RowStore, StoredRow, identity
 from tables.replicas.waiting import check, passed, signals_taken
 from tables.replicas.watermarks import TablePartition, Watermarks
+from tables.stopping import cancelled
 from tables.tokens import Token
 from tables.topics import (
     CATALOGUE_ROWS,
@@ -128,11 +129,8 @@ class Replicas:
 
     async def stop(self) -> None:
         """Stop tailing and close what is on disk. Before the log is stopped."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks = []
+        tasks, self._tasks = self._tasks, []
+        await cancelled(tasks)
         self._store.close()
         self._decisions.close()
 
