@@ -6,7 +6,7 @@ from collections.abc import Iterable
 _TIMES = 6
 
 
-async def cancelled(tasks: Iterable[asyncio.Task[None]], every: float = 5.0) -> None:
+async def cancelled(tasks: Iterable[asyncio.Task[None]], every: float = 10.0) -> None:
     """Cancel ``tasks`` and return once all have ended, however they did.
 
     Cancelled again after ``every`` seconds: a cancellation that comes in the same turn as what a

@@ -15,7 +15,7 @@ from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, in_words, is_r
 
 Started = TypeVar("Started")
 
-_LAST_SECONDS = 1.0
+_LAST_SECONDS = 3.0
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -73,7 +73,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 async def started(starting: Coroutine[Any, Any, Started], timeout: float) -> Started:
     """What ``starting`` of aiokafka returns. Raises its errors, and ``TimeoutError``.
 
-    Cut off in the middle it would leave a connection open, so it gets a last second.
+    Cut off in the middle it would leave a connection open, so it gets some last seconds; what
+    does not end then, though cancelled, is left alone: aiokafka can lose a cancellation.
     """
     task = asyncio.create_task(starting)
     try:
@@ -82,7 +83,9 @@ async def started(starting: Coroutine[Any, Any, Started], timeout: float) -> Sta
     except BaseException:
         await asyncio.wait([task], timeout=_LAST_SECONDS)
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait([task], timeout=_LAST_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # it was asked for: the caller's own error is the one to raise
         raise
 
 
