@@ -56,6 +56,32 @@ async def _decide(request: web.Request, asked: RankRequest, began: float) -> web
     return response
 
 
+def _near(decision: str, item: str, score: float, *sources: str) -> dict[str, object]:
+    """An example of what is answered where neighbours are ranked."""
+    return {
+        "decision": decision,
+        "items": [
+            {
+                "item": item,
+                "score": score,
+                "propensity": 1.0,
+                "sources": list(sources),
+                "reasons": [],
+            }
+        ],
+        "dropped": {},
+        "freshness": {
+            "newest_event_ms": 12,
+            "behind": {"visitors": 0, "items": 0},
+            "measured_ms_ago": 40,
+            "caught_up": None,
+        },
+        "arms": {},
+        "model": "formula",
+        "feature_set": "9c1f00000000",
+    }
+
+
 OPERATIONS = (
     Operation(
         "POST",
@@ -103,28 +129,7 @@ OPERATIONS = (
         "ranking",
         "Rank what is near an item, for the viewer",
         RankAnswer,
-        {
-            "decision": "01M8216CSV000C000000000001",
-            "items": [
-                {
-                    "item": "i5",
-                    "score": 0.8,
-                    "propensity": 1.0,
-                    "sources": ["covisited", "category"],
-                    "reasons": [],
-                }
-            ],
-            "dropped": {},
-            "freshness": {
-                "newest_event_ms": 12,
-                "behind": {"visitors": 0, "items": 0},
-                "measured_ms_ago": 40,
-                "caught_up": None,
-            },
-            "arms": {},
-            "model": "formula",
-            "feature_set": "9c1f00000000",
-        },
+        _near("01M8216CSV000C000000000001", "i5", 0.8, "covisited", "category"),
         SimilarRequest,
         {"visitor": "v1", "limit": 12, "context": {"device": "phone"}},
         problems=(400, 404, 413, 422),
@@ -136,28 +141,7 @@ OPERATIONS = (
         "ranking",
         "Rank who is like a user, for the viewer",
         RankAnswer,
-        {
-            "decision": "01M8216CSV000C000000000002",
-            "items": [
-                {
-                    "item": "user:u5",
-                    "score": 2.1,
-                    "propensity": 1.0,
-                    "sources": ["category", "tags"],
-                    "reasons": [],
-                }
-            ],
-            "dropped": {},
-            "freshness": {
-                "newest_event_ms": 12,
-                "behind": {"visitors": 0, "items": 0},
-                "measured_ms_ago": 40,
-                "caught_up": None,
-            },
-            "arms": {},
-            "model": "formula",
-            "feature_set": "9c1f00000000",
-        },
+        _near("01M8216CSV000C000000000002", "user:u5", 2.1, "category", "tags"),
         SimilarRequest,
         {"visitor": "v1", "limit": 12, "context": {"device": "phone"}},
         problems=(400, 404, 413, 422),
