@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -20,7 +19,7 @@ from tables.replicas.decisions import DecisionIndex
 from tables.replicas.progress import Progress
 from tables.replicas.stamps import Stamps
 from tables.replicas.store import RowStore, StoredRow, identity
-from tables.replicas.waiting import check, passed, signals_taken
+from tables.replicas.waiting import catalogue_passed, check, events_passed, signals_taken
 from tables.replicas.watermarks import TablePartition, Watermarks
 from tables.stopping import cancelled
 from tables.tokens import Token
@@ -189,8 +188,10 @@ class Replicas:
         check(token, self._log)
         try:
             async with asyncio.timeout(timeout):
-                with self._turns.hurry() if token.catalogue else nullcontext():
-                    chains = await passed(token, self._watermarks)
+                if token.catalogue:
+                    with self._turns.hurry():  # not for its events: those the agents must fold
+                        await catalogue_passed(token, self._watermarks)
+                chains = await events_passed(token, self._watermarks)
                 if scope == "all":
                     await signals_taken(chains, self._watermarks)
         except TimeoutError:

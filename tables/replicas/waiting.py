@@ -25,8 +25,14 @@ def check(token: Token, log: EventLog) -> None:
                 raise TokenError(f"a token of another log: {topic} has no partition {partition}")
 
 
-async def passed(token: Token, watermarks: Watermarks) -> Chains:
-    """Wait until visitors and catalogue have passed ``token``.
+async def catalogue_passed(token: Token, watermarks: Watermarks) -> None:
+    """Wait until the catalogue has passed ``token``."""
+    for partition, offset in token.catalogue.items():
+        await watermarks.reach(TablePartition(CATALOGUE_ROWS.name, partition), _read_to(offset))
+
+
+async def events_passed(token: Token, watermarks: Watermarks) -> Chains:
+    """Wait until visitors have passed ``token``.
 
     Returns, for each partition of visitor-events in it, the last source offset that had by then
     been sent to each partition of signals.
@@ -37,8 +43,6 @@ async def passed(token: Token, watermarks: Watermarks) -> Chains:
             TablePartition(VISITORS.name, partition), _read_to(offset)
         )
         chains[partition] = watermark.chain
-    for partition, offset in token.catalogue.items():
-        await watermarks.reach(TablePartition(CATALOGUE_ROWS.name, partition), _read_to(offset))
     return chains
 
 

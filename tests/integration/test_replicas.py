@@ -34,6 +34,7 @@ from tables.topics import (
     changelog_topic,
     topics,
 )
+from tables.turns import Turns
 from tests.logs import RETENTION_MS, Home
 
 PLAN = StatePlan(
@@ -64,8 +65,10 @@ async def log(home: Home) -> AsyncIterator[EventLog]:
 
 
 @asynccontextmanager
-async def replicas(log: EventLog, path: Path) -> AsyncIterator[Replicas]:
-    made = Replicas(log, PLAN, path=path, app_id=APP)
+async def replicas(
+    log: EventLog, path: Path, turns: Turns | None = None
+) -> AsyncIterator[Replicas]:
+    made = Replicas(log, PLAN, path=path, app_id=APP, turns=turns)
     try:
         await made.start()
         await asyncio.wait_for(made.ready(), SOON)
@@ -234,6 +237,21 @@ async def test_waiting_for_ones_own_writes(log: EventLog, tmp_path: Path) -> Non
         assert made.visitor("v") is not None
         assert await made.wait(token, "own", HARDLY)
         assert not await made.wait(token, "all", HARDLY)
+
+
+async def test_folding_stands_still_for_the_catalogue_alone(log: EventLog, tmp_path: Path) -> None:
+    """Who waits for events too waits for the folding: once the catalogue has passed, it goes on."""
+    turns = Turns(longest=10 * SOON)
+    token = Token(events={1: 5}, catalogue={2: 7})
+    async with replicas(log, tmp_path / "r", turns) as made:
+        waiting = asyncio.create_task(made.wait(token, "own", SOON))
+        await asyncio.sleep(0)
+        folding = asyncio.create_task(turns.give_way())
+        await write(log, "catalogue", [("item:i", listed(7))], Watermark(7), 2)
+        await asyncio.wait_for(folding, SOON)
+        assert not waiting.done()
+        await write(log, "visitors", [("v", visitor(5))], Watermark(5, chain={0: 5}), 1)
+        assert await waiting
 
 
 async def test_waiting_for_all_follows_the_signals(log: EventLog, tmp_path: Path) -> None:
