@@ -11,6 +11,7 @@ from agents.slices import Slices
 from eventlog.protocol import EventLog
 from personalization.plan import StatePlan
 from tables.batch_fold import fold_catalogue, fold_events, fold_signals
+from tables.faust_tables import PromptTableManager
 from tables.store import TableStore
 from tables.topics import CATALOGUE, SIGNALS, TABLES, VISITOR_EVENTS, table_name
 from tables.turns import Turns
@@ -47,6 +48,7 @@ _SETTINGS: dict[str, Any] = {
     "key_serializer": "raw",
     "value_serializer": "raw",
     "web_enabled": False,
+    "TableManager": PromptTableManager,
 }
 
 

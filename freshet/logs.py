@@ -12,6 +12,7 @@ _QUIET = (
     "asyncio",
     "aiohttp",
     "eventlog.faust_consumer",
+    "tables.faust_tables",
     "eventlog.faust_producer",
     "eventlog.kafka.faust_transport",
     "tables.faust_recovery",

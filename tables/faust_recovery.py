@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
+from tables.faust_tables import PromptTableManager
 from tables.recovery import TablePartition
 from tables.topics import table_of
 
@@ -88,7 +88,7 @@ class BulkRecovery(Recovery):
         """Not needed: changelogs are not read through Faust."""
 
 
-class BulkTableManager(TableManager):
+class BulkTableManager(PromptTableManager):
     """Has a ``BulkRecovery``."""
 
     @property
@@ -97,12 +97,6 @@ class BulkTableManager(TableManager):
         if self._recovery is None:
             self._recovery = BulkRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
-
-    async def on_start(self) -> None:
-        """Without the second that Faust waits here."""
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
 
 
 def _check_together(assigned: set[TP]) -> None:
