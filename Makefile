@@ -29,27 +29,24 @@ help: ## say what can be made (the default)
 demo: $(RUN) ## watch a simulated marketplace (ARGS="--seconds 30 --seed 7 --json")
 	@$(BIN)/freshet demo $(ARGS)
 
-test: $(DEV) ## run the tests, and see that the core is covered (under five minutes)
+test: $(DEV) ## run the tests (under five minutes)
 	@echo "Running the tests …"
-	@$(PYTEST) --durations 10 --cov --cov-report= --cov-fail-under 0
-	@$(MAKE) --no-print-directory uncompiled
+	@$(PYTEST) --durations 10
 
 test-kafka: $(DEV) ## run the tests on real Kafka brokers, a few seeds for each fault
 	@echo "Running the tests on Kafka …"
 	@$(ON_KAFKA) -m "kafka and not long" $(ARGS)
 
-test-long: $(DEV) ## run all that takes long: every seed, on Kafka and without
+test-long: $(DEV) ## run all that takes long: every seed, on Kafka and without, and ten times the examples
+	@echo "Running the tests of the core on ten times as many examples …"
+	@$(PYTEST) $(CORE) --hypothesis-profile thorough
 	@echo "Running the long tests …"
 	@$(ON_KAFKA) -m "kafka or long" $(ARGS)
 
-cover: $(DEV) ## measure the coverage of the core by its own tests
+# Lines of compiled functions are not counted: their tests run once more without the compiler.
+cover: $(DEV) ## see that the core is covered by its own tests
 	@echo "Running the tests of the core …"
 	@$(PYTEST) $(CORE) --cov --cov-report= --cov-fail-under 0
-	@$(MAKE) --no-print-directory uncompiled
-
-# Lines of compiled functions are not counted: their tests run once more without the compiler.
-.PHONY: uncompiled
-uncompiled:
 	@echo "Running the tests of compiled functions uncompiled, to count their lines …"
 	@NUMBA_DISABLE_JIT=1 $(PYTEST) $(CORE) -m "kernel and not long" --cov --cov-append \
 		--cov-report= --cov-fail-under 0

@@ -17,14 +17,14 @@ from tests.kafka_jars import KafkaMissing, kafka_jars
 from tests.logs import EmbeddedHome, Home, KafkaHome
 
 # No deadline: the first call of a compiled function takes as long as its compilation.
-settings.register_profile("freshet", deadline=None, print_blob=True)
-settings.load_profile("freshet")
+settings.register_profile("quick", max_examples=30, deadline=None, print_blob=True)
+settings.register_profile("thorough", max_examples=300, deadline=None, print_blob=True)
+settings.load_profile("quick")
 
 SCRAM_USERS = {"worker": "worker-secret", "api": "api-secret"}
 _BROKERS = {"broker", "cluster", "scram_broker"}
 _KAFKA_REQUIRED = os.environ.get("FRESHET_TEST_KAFKA") == "required"
 ROOT = Path(__file__).resolve().parent.parent
-_UNMEASURED = {ROOT / "tests" / "contracts", ROOT / "tests" / "integration"}
 
 
 class _NoLightGBM(MetaPathFinder):
@@ -46,12 +46,6 @@ try:
     import lightgbm  # noqa: F401  # its library is loaded by the import
 except OSError as error:
     sys.meta_path.insert(0, _NoLightGBM(f"no LightGBM here (libgomp1 is missing): {error}"))
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """The core is measured by its own tests: tracing the others would double their time."""
-    if not _UNMEASURED.isdisjoint(item.path.parents):
-        item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")

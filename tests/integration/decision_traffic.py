@@ -43,7 +43,7 @@ SURFACES = [
         "guaranteed",
         sources=(*_SOURCES, SourcePlan("cold_items"), SourcePlan("cold_sellers")),
         caps={"seller": 3},
-        guarantee=Guarantee(impressions=10, within="1m", every=3),
+        guarantee=Guarantee(impressions=100, within="1m", every=2),
     ),
 ]
 

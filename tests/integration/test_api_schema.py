@@ -22,7 +22,7 @@ from api.routes import ALL
 from tests.api_stack import SOON, running
 from tests.logs import EmbeddedHome
 
-EXAMPLES = 12
+EXAMPLES = 8
 CHECKS = [
     allow_header_conformance,
     content_type_conformance,

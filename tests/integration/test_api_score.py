@@ -52,6 +52,7 @@ async def test_pairs_are_scored_in_their_order_and_nothing_is_dropped(stack: Sta
         {"type": "dislike", "visitor": "v", "item": "i0"},
     ]
     token = (await stack.ok("POST", "/v1/events", [*lines, *events]))["token"]
+    await stack.known(token)
     pairs: list[JSON] = [{"visitor": who, "item": f"i{n}"} for n in range(3) for who in ("v", "w")]
     pairs.append({"visitor": "v", "item": "i2", "features": {"score": -1.0}})
     answer = await score(stack, *pairs, token=token)

@@ -20,8 +20,8 @@ from tests.integration.decision_traffic import drive
 from tests.processes import run, serving
 
 SURFACES = "tests.integration.decision_traffic:SURFACES"
-PAGES = 320
-SAMPLE = ("--sample", "80")
+PAGES = 240
+SAMPLE = ("--sample", "50")
 CLICK = marketplace.plan.events.index("click")
 HALF_LIVES = len(marketplace.plan.half_lives)
 
@@ -68,9 +68,9 @@ def test_a_sample_is_drawn(served: tuple[Path, Any]) -> None:
     """So many decisions as were asked for; the same seed draws the same ones."""
     data, _ = served
     (_, one), (_, same), (_, other) = (
-        audit(data, "--sample", "40", "--seed", seed) for seed in ("1", "1", "2")
+        audit(data, "--sample", "25", "--seed", seed) for seed in ("1", "1", "2")
     )
-    assert one["decisions"] == other["decisions"] == 40
+    assert one["decisions"] == other["decisions"] == 25
     assert one == same != other
 
 

@@ -36,7 +36,7 @@ SURFACES = "tests.integration.decision_traffic:SURFACES"
 
 @pytest.mark.parametrize(
     "rankings",
-    [400, *(pytest.param(many, marks=pytest.mark.long) for many in (1_000, 5_000))],
+    [200, *(pytest.param(many, marks=pytest.mark.long) for many in (1_000, 5_000))],
 )
 @pytest.mark.parametrize("mode", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def test_decisions_run_again_to_the_same_bits(
@@ -174,7 +174,8 @@ def _summary(decisions: list[Decision], served: Served, report: dict[str, Any]) 
         *("out_of_stock", "rule:no c1", "seen", "shown_before"),
     }
     assert min(surfaces.values()) > len(decisions) // 12
-    assert min(merged, drawn, pages, served.caught_up, guaranteed) > len(decisions) // 24
+    assert min(merged, drawn, pages, served.caught_up) > len(decisions) // 24
+    assert guaranteed
     return {
         "decisions_rerun": {
             "decisions": len(decisions),

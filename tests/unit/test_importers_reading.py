@@ -96,6 +96,7 @@ def test_other_csv_files_are_refused(tmp_path: Path) -> None:
         OnlineRetail(tmp_path / "r.csv")
 
 
+@pytest.mark.long
 def test_the_whole_of_online_retail(shared_data: Path) -> None:
     """541,909 lines: what is taken, and what is skipped and why."""
     source = OnlineRetail(shared_data / "online_retail.csv.gz")
@@ -176,6 +177,7 @@ def test_a_conversation_needs_both_files(tmp_path: Path) -> None:
         Polis(tmp_path / "..")
 
 
+@pytest.mark.long
 def test_all_of_polis(shared_data: Path) -> None:
     """150,349 votes and 1,449 statements of eight conversations, none skipped."""
     source = Polis(shared_data / "polis")
