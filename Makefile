@@ -65,7 +65,7 @@ format: $(DEV) ## format the code and order the imports
 
 bench: $(DEV) ## run the benchmarks, one after another
 	@echo "Running the benchmarks …"
-	@$(BIN)/pytest -q -s -m "" tests/benchmarks $(ARGS)
+	@$(BIN)/pytest -q -s -m "" -o faulthandler_timeout=0 tests/benchmarks $(ARGS)
 
 pins: $(DEV) ## take the newest versions of all dependencies into requirements/
 	@echo "Choosing versions …"

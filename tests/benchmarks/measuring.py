@@ -1,5 +1,6 @@
 """What benchmarks share: a connection without overhead, a schedule, quantiles, the machine."""
 
+import gc
 import json
 import os
 import platform
@@ -97,6 +98,27 @@ def cpu_seconds(pid: int) -> float:
 def waited_seconds(pid: int) -> float:
     """How long a process's first thread, its event loop, could have run but others did."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
+def one_by_one(
+    connection: Connection, pid: int, requests: Sequence[bytes], warm: int
+) -> dict[str, float]:
+    """Quantiles (ms) of ``requests`` sent each when the last was answered, without the first
+    ``warm``; and what the server, process ``pid``, used and waited for per request, of all."""
+    used, waited = -cpu_seconds(pid), -waited_seconds(pid)
+    seconds = []
+    gc.disable()  # of this client: it must not measure itself
+    for request in requests:
+        began = time.perf_counter()
+        connection.send(request)
+        seconds.append(time.perf_counter() - began)
+    gc.enable()
+    each = 1000 / len(requests)
+    return {
+        **quantiles(seconds[warm:]),
+        "server_cpu_ms": round(each * (used + cpu_seconds(pid)), 2),
+        "server_waited_for_cpu_ms": round(each * (waited + waited_seconds(pid)), 3),
+    }
 
 
 def machine() -> dict[str, Any]:

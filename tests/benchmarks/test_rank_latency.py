@@ -1,12 +1,10 @@
 """How long a ranking takes over HTTP: one client, one request after another."""
 
-import gc
-import time
 from pathlib import Path
 
 import msgspec
 
-from tests.benchmarks.measuring import Connection, cpu_seconds, quantiles, show, waited_seconds
+from tests.benchmarks.measuring import Connection, one_by_one, show
 from tests.benchmarks.shop import Shop, fill
 from tests.processes import serving
 
@@ -21,30 +19,17 @@ def test_rank_latency(tmp_path: Path) -> None:
         connection, shop = Connection(url), Shop(seed=1)
         fill(connection, shop)
         for candidates in (25, 50, 100, 200):
-            pid = server.process.pid
-            used, waited = -cpu_seconds(pid), -waited_seconds(pid)
-            figures[candidates] = quantiles(_rank(connection, shop, candidates))
-            used, waited = used + cpu_seconds(pid), waited + waited_seconds(pid)
-            each = 1000 / (REQUESTS + WARM)
-            figures[candidates]["server_cpu_ms"] = round(each * used, 2)
-            figures[candidates]["server_waited_for_cpu_ms"] = round(each * waited, 3)
+            requests = _rankings(connection, shop, candidates)
+            figures[candidates] = one_by_one(connection, server.process.pid, requests, WARM)
         connection.close()
     met = figures[100]["p99"] < TARGET_MS
     show("rank_latency_ms", {"by_candidates": figures, "wanted_p99": TARGET_MS, "met": met})
 
 
-def _rank(connection: Connection, shop: Shop, candidates: int) -> list[float]:
-    requests = [
+def _rankings(connection: Connection, shop: Shop, candidates: int) -> list[bytes]:
+    return [
         connection.request(
             "POST", "/v1/rank", msgspec.json.encode(shop.ranking(shop.visitor(), candidates))
         )
         for _ in range(REQUESTS + WARM)
     ]
-    seconds = []
-    gc.disable()  # of this client: it must not measure itself
-    for request in requests:
-        began = time.perf_counter()
-        connection.send(request)
-        seconds.append(time.perf_counter() - began)
-    gc.enable()
-    return seconds[WARM:]

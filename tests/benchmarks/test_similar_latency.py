@@ -1,10 +1,8 @@
 """How long similar items take over HTTP: one client, one request after another."""
 
-import gc
-import time
 from pathlib import Path
 
-from tests.benchmarks.measuring import Connection, cpu_seconds, quantiles, show
+from tests.benchmarks.measuring import Connection, one_by_one, show
 from tests.benchmarks.shop import Shop, fill
 from tests.processes import serving
 
@@ -29,16 +27,6 @@ def test_similar_latency(tmp_path: Path) -> None:
                 )
                 for _ in range(REQUESTS + WARM)
             ]
-            used = -cpu_seconds(server.process.pid)
-            seconds = []
-            gc.disable()  # of this client: it must not measure itself
-            for request in requests:
-                began = time.perf_counter()
-                connection.send(request)
-                seconds.append(time.perf_counter() - began)
-            gc.enable()
-            figures[who] = quantiles(seconds[WARM:])
-            used += cpu_seconds(server.process.pid)
-            figures[who]["server_cpu_ms"] = round(1000 * used / (REQUESTS + WARM), 2)
+            figures[who] = one_by_one(connection, server.process.pid, requests, WARM)
         connection.close()
     show("similar_latency_ms", {"by_viewer": figures, "neighbours": len(found["items"])})

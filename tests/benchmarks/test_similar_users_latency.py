@@ -1,12 +1,10 @@
 """How long similar users take over HTTP: one client, one request after another."""
 
-import gc
 import random
-import time
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measuring import Connection, cpu_seconds, quantiles, show
+from tests.benchmarks.measuring import Connection, one_by_one, show
 from tests.benchmarks.shop import caught_up
 from tests.processes import serving
 
@@ -63,17 +61,7 @@ def test_similar_users_latency(tmp_path: Path) -> None:
                 )
                 for _ in range(REQUESTS + WARM)
             ]
-            used = -cpu_seconds(server.process.pid)
-            seconds = []
-            gc.disable()  # of this client: it must not measure itself
-            for request in requests:
-                began = time.perf_counter()
-                connection.send(request)
-                seconds.append(time.perf_counter() - began)
-            gc.enable()
-            figures[who] = quantiles(seconds[WARM:])
-            used += cpu_seconds(server.process.pid)
-            figures[who]["server_cpu_ms"] = round(1000 * used / (REQUESTS + WARM), 2)
+            figures[who] = one_by_one(connection, server.process.pid, requests, WARM)
         connection.close()
     result = {"by_viewer": figures, "profiles": PROFILES, "neighbours": len(found["items"])}
     show("similar_users_latency_ms", result)
