@@ -30,6 +30,9 @@ _RETRY_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
 _SLICE_SECONDS = 0.02
 
+_GIVE_UP_SECONDS = 120.0
+"""A broker that was killed looks through all its partitions before it takes anything."""
+
 _TOPICS = sorted({table.source for table in TABLES})
 
 _logger = structlog.get_logger(__name__)
@@ -37,7 +40,7 @@ _logger = structlog.get_logger(__name__)
 
 class _MeasuredWriter(BatchWriter):
     def __init__(self, metrics: WorkerMetrics, log: KafkaLog, store: OwnedStore, app_id: str):
-        super().__init__(log, store, app_id=app_id, clock=now_ms)
+        super().__init__(log, store, app_id=app_id, clock=now_ms, give_up=_GIVE_UP_SECONDS)
         self._metrics = metrics
 
     async def write(self, batch: FoldedBatch) -> None:
