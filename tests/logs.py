@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -121,8 +121,7 @@ class KafkaHome:
 
     async def close(self) -> None:
         """Delete every topic."""
-        async with self._admin() as admin:
-            await admin.delete(await admin.partition_counts())
+        await delete_topics(self.connection, self.prefix)
 
     async def _set(self, topic: str, **settings: str) -> None:
         async with self._admin() as admin:
@@ -132,14 +131,24 @@ class KafkaHome:
             [answer] = await admin.client.alter_configs([changed])
             assert all(code == 0 for code, *_ in answer.resources), answer
 
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[KafkaAdmin]:
-        admin = KafkaAdmin(self.connection, client_id="test-admin", prefix=self.prefix)
-        await admin.start()
-        try:
-            yield admin
-        finally:
-            await admin.stop()
+    def _admin(self) -> AbstractAsyncContextManager[KafkaAdmin]:
+        return _connected(self.connection, self.prefix)
+
+
+@asynccontextmanager
+async def _connected(connection: Connection, prefix: str) -> AsyncIterator[KafkaAdmin]:
+    admin = KafkaAdmin(connection, client_id="test-admin", prefix=prefix)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.stop()
+
+
+async def delete_topics(connection: Connection, prefix: str) -> None:
+    """Those under ``prefix``: a broker with thousands is slow to start after a kill."""
+    async with _connected(connection, prefix) as admin:
+        await admin.delete(await admin.partition_counts())
 
 
 async def records(log: EventLog, tp: TopicPartition, first: int = 0) -> list[Record]:

@@ -33,7 +33,7 @@ from tables.row_head import ROW_HEAD
 from tables.store import TableStore
 from tables.topics import ROWS, TABLES, VISITOR_EVENT, VISITOR_EVENTS, changelog_topic, topics
 from tests.kafka_broker import Cluster
-from tests.logs import records_of
+from tests.logs import delete_topics, records_of
 from tests.one_pass import Tables, one_pass, tables_of
 from tests.processes import FRESHET, clean_environ, free_port, get
 
@@ -142,6 +142,7 @@ class Deployment:
     ) -> None:
         self.folder = folder
         self.partitions = partitions
+        self._prefix = prefix
         self.processes: list[Process] = []
         self._environ = {
             "FRESHET_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
@@ -165,12 +166,14 @@ class Deployment:
         await self.log.create_topics(topics(APP_ID, PLAN.state_id, self.partitions, _DAY_MS))
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in self.processes:
             if process.runs():
                 process.thaw()
                 process.kill()
         await self.log.stop()
+        if kind is None:
+            await delete_topics(self.connection, self._prefix)
 
     def worker(
         self,
