@@ -14,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 PYTEST := $(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
 # Each process has brokers of its own, workers and servers: they fill two cores.
-ON_KAFKA := $(BIN)/pytest -q --numprocesses $(shell expr \( `getconf _NPROCESSORS_ONLN` + 1 \) / 2) --dist loadgroup \
+ON_KAFKA := $(BIN)/pytest -q --numprocesses $(shell expr `getconf _NPROCESSORS_ONLN` / 2) --dist loadgroup \
 	--durations 10
 CORE := tests/unit tests/properties
 PARTS := agents api eventlog freshet personalization tables tests
