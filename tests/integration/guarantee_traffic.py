@@ -24,12 +24,14 @@ SURFACES = [
 ]
 PAGE, PAGES_PER_SECOND, LOOK_SECONDS, VISITORS = 12, 8.0, 1.0, 100
 OLD_ITEMS, OLD_SELLERS, NEW_SELLER_SHARE = 600, 20, 0.25
+LIKED = frozenset(f"i{number}" for number in range(OLD_ITEMS - 40, OLD_ITEMS))
 
 JSON = dict[str, Any]
 
 
 class Market:
-    """Pages at a fixed rate, on either replica, each seen a moment later; and what is listed, at
+    """Pages at a fixed rate, on either replica, each seen a moment later, with a click on what is
+    liked: a few old items, so that what is new gets no place by its score. What is listed is at
     ``load`` of the guarantee's places, for as long as the guarantee's time. Pages go on until all
     that was listed could have its impressions in time.
     """
@@ -49,9 +51,17 @@ class Market:
             old = [_seller(number) for number in range(OLD_SELLERS)]
             old += [_item(number, number % OLD_SELLERS) for number in range(OLD_ITEMS)]
             await self._send("/v1/catalogue", old)
-            await self._send(
-                "/v1/events", [{"type": "click", "visitor": "v0", "item": "i0", "id": "first"}]
-            )
+            liked = sorted(LIKED)
+            clicks = [
+                {
+                    "type": "click",
+                    "visitor": f"v{n % VISITORS}",
+                    "item": liked[n % 40],
+                    "id": f"l{n}",
+                }
+                for n in range(2_000)
+            ]
+            await self._send("/v1/events", clicks)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._at_rate(self._arrivals, seconds, self._arrive))
                 group.create_task(self._at_rate(PAGES_PER_SECOND, 2 * seconds, self._page))
@@ -88,7 +98,17 @@ class Market:
             "id": page["decision"],
             "items": [shown["item"] for shown in page["items"]],
         }
-        await self._send("/v1/events", [seen])
+        clicked = [
+            {
+                "type": "click",
+                "visitor": visitor,
+                "item": shown["item"],
+                "id": f"{seen['id']} click",
+            }
+            for shown in page["items"]
+            if shown["item"] in LIKED
+        ]
+        await self._send("/v1/events", [seen, *clicked[:1]])
 
     async def _send(self, path: str, body: Any) -> JSON:
         url = self._urls[int(self._rng.integers(len(self._urls)))]
