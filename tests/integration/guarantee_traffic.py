@@ -23,7 +23,7 @@ SURFACES = [
     )
 ]
 PAGE, PAGES_PER_SECOND, LOOK_SECONDS, VISITORS = 12, 8.0, 1.0, 100
-OLD_ITEMS, OLD_SELLERS, NEW_SELLER_SHARE = 600, 20, 0.25
+OLD_ITEMS, OLD_SELLERS, NEW_SELLER_SHARE = 1_200, 20, 0.25
 LIKED = frozenset(f"i{number}" for number in range(OLD_ITEMS - 40, OLD_ITEMS))
 
 JSON = dict[str, Any]
@@ -32,20 +32,21 @@ JSON = dict[str, Any]
 class Market:
     """Pages at a fixed rate, on either replica, each seen a moment later, with a click on what is
     liked: a few old items, so that what is new gets no place by its score. What is listed is at
-    ``load`` of the guarantee's places, for as long as the guarantee's time. Pages go on until all
-    that was listed could have its impressions in time.
+    ``load`` of the guarantee's places, for so many ``minutes``. Pages go on until all that was
+    listed could have its impressions in time.
     """
 
-    def __init__(self, urls: list[str], load: float, seed: int) -> None:
+    def __init__(self, urls: list[str], load: float, minutes: float, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         places = PAGES_PER_SECOND * (PAGE // PROMISE.every)
         self._arrivals = load * places / PROMISE.impressions
+        self._listing = 60.0 * minutes
         self._urls = urls
         self._items, self._sellers = OLD_ITEMS, OLD_SELLERS
 
     async def run(self) -> None:
         """All of it."""
-        seconds = PROMISE.within_ms / 1000
+        pages = self._listing + PROMISE.within_ms / 1000
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as self._http:
             old = [_seller(number) for number in range(OLD_SELLERS)]
@@ -63,8 +64,8 @@ class Market:
             ]
             await self._send("/v1/events", clicks)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._at_rate(self._arrivals, seconds, self._arrive))
-                group.create_task(self._at_rate(PAGES_PER_SECOND, 2 * seconds, self._page))
+                group.create_task(self._at_rate(self._arrivals, self._listing, self._arrive))
+                group.create_task(self._at_rate(PAGES_PER_SECOND, pages, self._page))
 
     async def _at_rate(self, rate: float, seconds: float, act: Any) -> None:
         """An open loop: what is slow does not hold up what comes next."""
