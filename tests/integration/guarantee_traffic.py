@@ -9,18 +9,19 @@ import numpy as np
 from personalization.guarantee import Guarantee
 from personalization.ranking.surface import SourcePlan, Surface
 
-PROMISE = Guarantee(impressions=10, within="2m", every=3)
+IMPRESSIONS, EVERY = 10, 3
 SURFACES = [
     Surface(
-        "home",
+        name,
         sources=(
             SourcePlan("trending", 30),
             SourcePlan("affinity", 20),
             SourcePlan("cold_items", 30),
             SourcePlan("cold_sellers", 20),
         ),
-        guarantee=PROMISE,
+        guarantee=Guarantee(impressions=IMPRESSIONS, within=within, every=EVERY),
     )
+    for name, within in (("calm", "2m"), ("crowded", "1m"))
 ]
 PAGE, PAGES_PER_SECOND, LOOK_SECONDS, VISITORS = 12, 8.0, 1.0, 100
 OLD_ITEMS, OLD_SELLERS, NEW_SELLER_SHARE = 1_200, 20, 0.25
@@ -30,23 +31,28 @@ JSON = dict[str, Any]
 
 
 class Market:
-    """Pages at a fixed rate, on either replica, each seen a moment later, with a click on what is
-    liked: a few old items, so that what is new gets no place by its score. What is listed is at
-    ``load`` of the guarantee's places, for so many ``minutes``. Pages go on until all that was
-    listed could have its impressions in time.
+    """Pages of ``surface`` at a fixed rate, on either replica, each seen a moment later, with a
+    click on what is liked: a few old items, so that what is new gets no place by its score. What
+    is listed is at ``load`` of the guarantee's places, for so many ``minutes``. Pages go on until
+    all that was listed could have its impressions in time.
     """
 
-    def __init__(self, urls: list[str], load: float, minutes: float, seed: int) -> None:
+    def __init__(
+        self, urls: list[str], surface: Surface, load: float, minutes: float, seed: int
+    ) -> None:
+        assert surface.guarantee is not None
         self._rng = np.random.default_rng(seed)
-        places = PAGES_PER_SECOND * (PAGE // PROMISE.every)
-        self._arrivals = load * places / PROMISE.impressions
+        places = PAGES_PER_SECOND * (PAGE // EVERY)
+        self._arrivals = load * places / IMPRESSIONS
         self._listing = 60.0 * minutes
+        self._within = surface.guarantee.within_ms / 1000
+        self._surface = surface.name
         self._urls = urls
         self._items, self._sellers = OLD_ITEMS, OLD_SELLERS
 
     async def run(self) -> None:
         """All of it."""
-        pages = self._listing + PROMISE.within_ms / 1000
+        pages = self._listing + self._within
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as self._http:
             old = [_seller(number) for number in range(OLD_SELLERS)]
@@ -89,7 +95,7 @@ class Market:
 
     async def _page(self) -> None:
         visitor = f"v{self._rng.integers(VISITORS)}"
-        asked = {"visitor": visitor, "surface": "home", "limit": PAGE}
+        asked = {"visitor": visitor, "surface": self._surface, "limit": PAGE}
         page = await self._send("/v1/rank", asked)
         await asyncio.sleep(self._rng.exponential(LOOK_SECONDS))
         seen = {

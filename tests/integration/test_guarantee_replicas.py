@@ -13,36 +13,44 @@ from freshet.ledger import ledger_of, summary
 from freshet.state import now_ms
 from personalization.ledger import Entry
 from personalization.presets.marketplace import marketplace
+from personalization.ranking.surface import Surface
 from tables.topics import CATALOGUE, DECISIONS, VISITOR_EVENTS
 from tests.integration.cluster import Deployment
-from tests.integration.guarantee_traffic import PROMISE, Market
+from tests.integration.guarantee_traffic import IMPRESSIONS, SURFACES, Market
 from tests.integration.plain_ledger import recount
 from tests.kafka_broker import Cluster
 from tests.logs import topic_records
 
-SURFACES = "tests.integration.guarantee_traffic:SURFACES"
+DECLARED = "tests.integration.guarantee_traffic:SURFACES"
+CALM, CROWDED = SURFACES
 MINUTE = 60_000
 
 
 @pytest.mark.kafka
 @pytest.mark.long
-@pytest.mark.parametrize(("load", "minutes"), [(0.8, 2.0), (1.5, 7.0)])
+@pytest.mark.parametrize(
+    ("surface", "load", "minutes"), [(CALM, 0.8, 2.0), (CROWDED, 1.5, 5.0)], ids=["calm", "crowded"]
+)
 async def test_two_replicas_keep_the_promise(
-    tmp_path: Path, broker: Cluster, prefix: str, load: float, minutes: float
+    tmp_path: Path, broker: Cluster, prefix: str, surface: Surface, load: float, minutes: float
 ) -> None:
     """At 80 % of the places at least 99 % of new items and of new sellers have their impressions
     in time; at 150 %, for so long that some are late, nobody waits more than twice as long as the
     one in the middle of its minute. Nothing is given half as many places more than were owed, and
     the ledger is a recount of the log."""
-    async with Deployment(tmp_path, broker, prefix, surfaces=SURFACES) as deployment:
+    assert surface.guarantee is not None
+    async with Deployment(tmp_path, broker, prefix, surfaces=DECLARED) as deployment:
         processes = [deployment.worker("one"), deployment.api("left"), deployment.api("right")]
         for process in processes:
             await asyncio.to_thread(process.ready)
-        await Market([process.url for process in processes[1:]], load, minutes, seed=1).run()
+        urls = [process.url for process in processes[1:]]
+        await Market(urls, surface, load, minutes, seed=1).run()
         ended = now_ms()
         await deployment.stop()
         log = deployment.log
-        ledger = await ledger_of(log, "home", PROMISE, marketplace.plan, 0, lambda *_: None)
+        ledger = await ledger_of(
+            log, surface.name, surface.guarantee, marketplace.plan, 0, lambda *_: None
+        )
         catalogue, events, decisions = [
             [record.value or b"" for record in await topic_records(log, topic)]
             for topic in (CATALOGUE, VISITOR_EVENTS, DECISIONS)
@@ -50,8 +58,8 @@ async def test_two_replicas_keep_the_promise(
     entries = ledger.entries(ended)
     kinds = {kind: [one for one in entries if one.kind == kind] for kind in ("item", "seller")}
     print(json.dumps({"load": load, **{kind: summary(of) for kind, of in kinds.items()}}))
-    _is_a_recount(entries, recount(catalogue, events, decisions, PROMISE.impressions))
-    assert max(one.places for one in entries) <= 1.5 * PROMISE.impressions
+    _is_a_recount(entries, recount(catalogue, events, decisions, IMPRESSIONS))
+    assert max(one.places for one in entries) <= 1.5 * IMPRESSIONS
     for of in kinds.values():
         assert len(of) > 50
         kept = sum(one.state == "kept" for one in of)
