@@ -29,7 +29,7 @@ from freshet.demo.policies import (
 )
 from freshet.demo.world import Floats, Ints, World
 
-SESSIONS_PER_S = 26.0
+SESSIONS_PER_S = 13.0  # server and simulator together: two slow cores keep up with it
 MAX_SESSIONS = 500
 MIN_PAGES, MEAN_MORE_PAGES, MAX_PAGES = 2, 5.0, 15
 LOOK_S = 0.3
@@ -42,6 +42,8 @@ WARM_UP_S, WARM_UP_SHARE = 5.0, 0.2
 
 class Traffic:
     """All sessions of one run. ``start`` is the event loop's time at which the run begins."""
+
+    sessions_per_s = SESSIONS_PER_S
 
     def __init__(
         self, world: World, client: Client, measurements: Measurements, start: float, seconds: float
@@ -62,7 +64,7 @@ class Traffic:
         arrival = 0.0
         async with asyncio.TaskGroup() as group:
             while (
-                arrival := arrival + self._rng.exponential(1.0 / SESSIONS_PER_S)
+                arrival := arrival + self._rng.exponential(1.0 / self.sessions_per_s)
             ) < self._seconds:
                 await asyncio.sleep(max(0.0, arrival - self._second()))
                 if self._open >= MAX_SESSIONS:

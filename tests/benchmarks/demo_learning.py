@@ -51,7 +51,9 @@ class Asked(NamedTuple):
 
 
 class Recorded(Traffic):
-    """Traffic that remembers what was asked."""
+    """Traffic that remembers what was asked: twice the demo's, as time is simulated."""
+
+    sessions_per_s = 26.0
 
     asked: list[Asked]
 
