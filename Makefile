@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal
 # Each process has brokers of its own, workers and servers: they fill two cores.
 ON_KAFKA := $(BIN)/pytest -q --numprocesses $(shell expr `getconf _NPROCESSORS_ONLN` / 2) --dist loadgroup \
 	--durations 10
-CORE := tests/unit tests/properties
+CORE := personalization tests/unit tests/properties
 PARTS := agents api eventlog freshet personalization tables tests
 
 .DEFAULT_GOAL := help
