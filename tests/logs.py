@@ -132,11 +132,12 @@ class KafkaHome:
             assert all(code == 0 for code, *_ in answer.resources), answer
 
     def _admin(self) -> AbstractAsyncContextManager[KafkaAdmin]:
-        return _connected(self.connection, self.prefix)
+        return administered(self.connection, self.prefix)
 
 
 @asynccontextmanager
-async def _connected(connection: Connection, prefix: str) -> AsyncIterator[KafkaAdmin]:
+async def administered(connection: Connection, prefix: str) -> AsyncIterator[KafkaAdmin]:
+    """An admin client of topics under ``prefix``."""
     admin = KafkaAdmin(connection, client_id="test-admin", prefix=prefix)
     await admin.start()
     try:
@@ -147,7 +148,7 @@ async def _connected(connection: Connection, prefix: str) -> AsyncIterator[Kafka
 
 async def delete_topics(connection: Connection, prefix: str) -> None:
     """Those under ``prefix``: a broker with thousands is slow to start after a kill."""
-    async with _connected(connection, prefix) as admin:
+    async with administered(connection, prefix) as admin:
         await admin.delete(await admin.partition_counts())
 
 

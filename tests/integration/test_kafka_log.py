@@ -24,6 +24,7 @@ from eventlog.kafka import (
 from eventlog.kafka.reader import OffsetBeyondEnd
 from eventlog.protocol import Entry, LogUnavailable, Record, Topic, TopicPartition
 from tests.kafka_broker import Cluster
+from tests.logs import administered
 
 pytestmark = pytest.mark.kafka
 
@@ -274,7 +275,7 @@ async def test_a_reader_that_retention_overtook_goes_on_at_the_start(
     broker: Cluster, prefix: str
 ) -> None:
     """Its position moves to what is left, also where nothing is."""
-    async with opened(broker, prefix) as log, administered(broker, prefix) as admin:
+    async with opened(broker, prefix) as log, administered(connection(broker), prefix) as admin:
         await log.append({tp: numbered(0, 10) for tp in ROWS[:2]})
         reader = log.reader({ROWS[0]: 2, ROWS[1]: 2})
         on_kafka = [
@@ -303,22 +304,12 @@ async def test_a_log_that_is_shorter_than_what_was_read_is_an_error(
         await reader.close()
 
 
-@asynccontextmanager
-async def administered(cluster: Cluster, prefix: str) -> AsyncIterator[KafkaAdmin]:
-    admin = KafkaAdmin(connection(cluster), client_id="test", prefix=prefix)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.stop()
-
-
 async def test_topics_are_compared_with_what_is_wanted(broker: Cluster, prefix: str) -> None:
     """Each difference is said with what was expected and what was found; no difference, nothing."""
     options = TopicOptions(replication=1)
     table = Topic("table", 2, compacted=True)
     short = Topic("short", 1, retention_ms=86_400_000)
-    async with administered(broker, prefix) as admin:
+    async with administered(connection(broker), prefix) as admin:
         assert await admin.differences([table], options) == ["topic table is missing"]
         assert await admin.create([table, short], options) == ["table", "short"]
         assert await admin.create([table, short], options) == []
