@@ -44,12 +44,12 @@ class Rate(Feature, frozen=True):
         if self.strength <= 0 or not 0 < self.prior < 1:
             raise ValueError("strength must be above 0, and prior between 0 and 1")
         for event in (self.event, self.per):
-            spec.plan.counter(event, self._half_life(spec.plan.half_lives))
+            spec.plan.counter(event, self.half_life_ms(spec.plan.half_lives))
         ending = "" if self.half_life is None else f"_{self.half_life}"
         return (f"{label(self.entity)}_{self.event}_per_{self.per}{ending}",)
 
     def compute(self, view: View, out: F32) -> None:
-        half_life = self._half_life(view.plan.half_lives)
+        half_life = self.half_life_ms(view.plan.half_lives)
         smoothed_rate(
             view.decayed,
             _layers(view.candidates.levels, self.entity, self.backoff),
@@ -60,7 +60,8 @@ class Rate(Feature, frozen=True):
             out,
         )
 
-    def _half_life(self, half_lives: tuple[int, ...]) -> int:
+    def half_life_ms(self, half_lives: tuple[int, ...]) -> int:
+        """The half-life of its counts: the longest of ``half_lives`` unless one is declared."""
         return max(half_lives) if self.half_life is None else duration_ms(self.half_life)
 
 
