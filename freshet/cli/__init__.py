@@ -16,6 +16,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "loadtest": "loadtest",
     "train": "train",
+    "priors": "priors",
     "sources": "sources",
     "ledger": "ledger",
     "evaluate": "evaluate",

@@ -10,7 +10,8 @@ from freshet.cli.options import loaded, plain, require_lightgbm, settings_flags
 if TYPE_CHECKING:
     from freshet.evaluation.survey import ProtocolName
 
-_SPECS = {"polis": "personalization.presets.deliberation:deliberation"}
+SPECS = {"polis": "personalization.presets.deliberation:deliberation"}
+"""What ranks a format where neither ``--spec`` nor the settings say."""
 
 
 @click.command("evaluate")
@@ -94,7 +95,7 @@ def command(
         found = loaded(config, data=data, spec=spec, surfaces=surfaces)
         settings = found.settings
         chosen = found.origins["spec"] != "default"
-        declared = load_spec(_SPECS.get(kind, settings.spec) if not chosen else settings.spec)
+        declared = load_spec(SPECS.get(kind, settings.spec) if not chosen else settings.spec)
         surface = load_surfaces(settings.surfaces, declared)["default"]
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:

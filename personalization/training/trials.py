@@ -46,7 +46,13 @@ class Trials(NamedTuple):
 
     def where(self, chosen: slice) -> "Trials":
         """Some of them."""
-        return Trials(*(column[chosen] for column in self))
+        return Trials(
+            self.known[chosen],
+            self.entities[chosen],
+            self.before[chosen],
+            self.places[chosen],
+            self.outcomes[chosen],
+        )
 
 
 class Tried:
