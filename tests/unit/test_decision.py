@@ -250,6 +250,7 @@ def test_vectors_can_be_audited(shop: Any) -> None:
     similar = shop.rank(visitor="v1", similar_to="i7", surface=Surface("similar"), index=True)
     assert decision.offsets.last_listed.keys() == {"i0", "i1", "i2", "i3"}
     assert similar.offsets.last_listed.keys() == {"i0", "i1", "i2", "i3", "i7"}
+    assert ["near"] in similar.sources
     for number in range(9):
         shop.tell("item", item=f"i{number}", attributes={"embedding": drawn(chance)})
     for one in (decision, similar):
