@@ -74,6 +74,7 @@ class OpenedDecision(msgspec.Struct, frozen=True):
     seen: list[str]
     disliked: list[str]
     last_items: dict[str, int]
+    last_listed: dict[str, int]
     vectors_digest: str
     candidates: list[OpenedCandidate]
 
@@ -119,6 +120,7 @@ def _without_candidates(decision: Decision) -> OpenedDecision:
         seen=decision.seen,
         disliked=decision.disliked,
         last_items=decision.offsets.last_items,
+        last_listed=decision.offsets.last_listed,
         vectors_digest=decision.digest.hex(),
         candidates=[],
     )

@@ -13,7 +13,8 @@ from personalization.spec import Spec
 def load_surfaces(path: str | None, spec: Spec) -> dict[str, Surface]:
     """The declared surfaces, by name, ``default`` and ``similar``. Raises ``SettingsError``."""
     declared = [] if path is None else _imported(path)
-    surfaces = {"default": default_surface(spec.plan.categories), SIMILAR: similar_surface()}
+    default = default_surface(spec.plan.categories, spec.plan.vectors)
+    surfaces = {default.name: default, SIMILAR: similar_surface()}
     for surface in declared:
         if not isinstance(surface, Surface):
             raise SettingsError(f"surfaces: {path!r} holds a {type(surface).__name__}")

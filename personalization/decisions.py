@@ -41,12 +41,14 @@ class Offsets(msgspec.Struct, array_like=True, frozen=True):
 
     ``candidates`` are those of n candidates, int64 little-endian [2 + L, n]: catalogue, sellers'
     catalogue, and counters, one layer for each of ``levels`` (item, seller, the plan's segments).
-    ``last_items``: the item rows of the visitor's last items.
+    ``last_items``: the item rows of the visitor's last items; ``last_listed``: their catalogue
+    rows, where the spec declares vectors.
     """
 
     levels: list[str]
     candidates: bytes
     last_items: dict[str, int]
+    last_listed: dict[str, int] = {}
 
 
 class Decision(msgspec.Struct, array_like=True, frozen=True):

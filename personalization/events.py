@@ -3,7 +3,8 @@
 import msgspec
 
 Scalar = str | float | bool
-Attribute = str | float | bool | list[str] | None
+Attribute = str | float | bool | list[str | float] | None
+Dimension = str | float | bool | list[str] | None
 
 IMPRESSION = "impression"
 IDENTIFY = "identify"
@@ -19,7 +20,7 @@ class Stamp(msgspec.Struct, array_like=True, frozen=True):
 
     item: str
     seller: str | None = None
-    attributes: dict[str, Attribute] = {}
+    attributes: dict[str, Dimension] = {}
 
 
 class StampedEvent(msgspec.Struct, array_like=True, frozen=True):

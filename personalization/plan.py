@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import cache, cached_property
+from typing import Any
 
 import msgspec
 
@@ -73,8 +74,16 @@ class ShownPlan(msgspec.Struct, frozen=True):
     dimension: str
 
 
+class VectorPlan(msgspec.Struct, frozen=True):
+    """Vectors of items, in columns: the attribute's name, and how many numbers each has."""
+
+    name: str
+    size: int
+
+
 class StatePlan(msgspec.Struct, frozen=True, dict=True):
-    """What shapes the rows. Two specs with equal plans share their tables.
+    """What shapes the rows, and columns. Two specs whose plans differ in ``vectors`` only, which
+    no row is made of, share their tables.
 
     ``events`` are interaction names in the order of their columns, ``weights`` what each says of
     a visitor's interest (0: only counted), ``half_lives`` in ms. Column ``e * H + h`` of a
@@ -104,6 +113,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     shown_size: int = 12
     linked_visitors: int = 16
     opinions: int = 0
+    vectors: tuple[VectorPlan, ...] = ()
 
     @cached_property
     def event_index(self) -> dict[str, int]:
@@ -152,7 +162,15 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def state_id(self) -> str:
         """Names the tables: 12 hex digits of the plan's hash, and of how rows are kept."""
-        return hashlib.blake2b(_ROWS + msgspec.json.encode(self), digest_size=6).hexdigest()
+        shapes_rows = msgspec.json.encode(self.shapes_rows)
+        return hashlib.blake2b(_ROWS + shapes_rows, digest_size=6).hexdigest()
+
+    @cached_property
+    def shapes_rows(self) -> dict[str, Any]:
+        """All but the vectors, by name."""
+        told: dict[str, Any] = msgspec.to_builtins(self)
+        del told["vectors"]
+        return told
 
     def counter(self, event: str, half_life: int) -> int:
         """The column of ``event`` at ``half_life`` ms. Raises ``KeyError`` or ``ValueError``."""

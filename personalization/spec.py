@@ -13,8 +13,15 @@ import msgspec
 from personalization.features.context import ContextValue, LocalTimePart
 from personalization.features.family import Feature
 from personalization.features.user import UserFeature
-from personalization.plan import GLOBAL, MAX_VISITOR_ROW_BYTES, StatePlan, duration_ms
+from personalization.plan import (
+    GLOBAL,
+    MAX_VISITOR_ROW_BYTES,
+    StatePlan,
+    VectorPlan,
+    duration_ms,
+)
 from personalization.state.bounds import worst_visitor_row
+from personalization.vectors import MAX_SIZE
 
 _RESERVED = frozenset({"item", "seller", "user", "identify", "unlink", "delete", "served"})
 # What filters, rules and segments say beside attributes.
@@ -54,6 +61,14 @@ class Tags(msgspec.Struct, frozen=True, tag=True):
     name: str
 
 
+class Vector(msgspec.Struct, frozen=True, tag=True):
+    """An item attribute that is a list of ``size`` numbers, such as an embedding of its text or
+    picture. Only its direction counts."""
+
+    name: str
+    size: int
+
+
 class Context(msgspec.Struct, frozen=True, tag=True):
     """What a request says of its moment; with ``values`` it becomes one column for each."""
 
@@ -88,7 +103,7 @@ class Spec:
         self,
         *,
         events: Sequence[Event],
-        item: Sequence[Category | Number | Flag | Tags],
+        item: Sequence[Category | Number | Flag | Tags | Vector],
         features: Sequence[Feature],
         context: Sequence[Context | LocalTime] = (),
         half_lives: Sequence[str] = ("1h", "1d", "30d"),
@@ -143,6 +158,7 @@ class Spec:
             affinities=tuple(dict.fromkeys(affinities)),
             opinions=max((feature.opinions() for feature in self._features), default=0),
             shown=tuple(dict.fromkeys(shown)),
+            vectors=tuple(VectorPlan(d.name, d.size) for d in self.item if isinstance(d, Vector)),
         )
 
     @cached_property
@@ -166,7 +182,10 @@ class Spec:
         """12 hex digits of the hash of all declarations: names, parameters, types and the
         source of user functions. A model is never given another set's vector."""
         declared = [[type(feature).__name__, feature.declaration()] for feature in self._features]
-        canonical = msgspec.json.encode([self.plan, declared], order="sorted")
+        told: list[Any] = [self.plan.shapes_rows, declared]
+        if self.plan.vectors:
+            told.append(self.plan.vectors)
+        canonical = msgspec.json.encode(told, order="sorted")
         return hashlib.blake2b(canonical, digest_size=6).hexdigest()
 
     def _forget_derived(self) -> None:
@@ -183,6 +202,10 @@ class Spec:
         for declared in self.item:
             if declared.name in _ITEM_RESERVED:
                 raise SpecError(f"item attribute {declared.name!r}: the name is reserved")
+            if isinstance(declared, Vector) and declared.size not in range(1, MAX_SIZE + 1):
+                raise SpecError(
+                    f"vector {declared.name!r}: size {declared.size} is not from 1 to {MAX_SIZE}"
+                )
         try:
             plan = self.plan
         except ValueError as error:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from personalization.events import Attribute, Stamp
+from personalization.events import Dimension, Stamp
 from personalization.plan import StatePlan
 from personalization.state.rows import CatalogueRow
 
@@ -27,7 +27,7 @@ def _stamp(item: str, row: CatalogueRow | None, plan: StatePlan) -> Stamp:
     if row is None or row.deleted:
         return Stamp(item)
     told = row.attributes
-    attributes: dict[str, Attribute] = {}
+    attributes: dict[str, Dimension] = {}
     for name in plan.categories:
         value = told.get(name)
         if isinstance(value, str) and _fits(value):

@@ -17,6 +17,7 @@ from personalization.events import (
 )
 from personalization.plan import MAX_ATTRIBUTES_BYTES, MAX_ID_BYTES, StatePlan
 from personalization.state.keys import USER_VISITOR
+from personalization.vectors import vector_error
 
 MAX_FUTURE_MS = 5 * 60_000
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: earlier is a wrong clock or a wrong unit
@@ -69,7 +70,7 @@ def accept(
     if kind in plan.event_index or kind in (IDENTIFY, UNLINK):
         return _visitor_event(line, now, stamp)
     if kind in KINDS or kind == "delete":
-        return _catalogue_record(line, now)
+        return _catalogue_record(line, now, plan)
     known = ", ".join((*plan.events, IDENTIFY, UNLINK, *KINDS, "delete"))
     raise Rejected([FieldError("type", f"{kind[:40]!r} is none of {known}")])
 
@@ -213,7 +214,7 @@ def _properties(line: Line, check: _Check) -> tuple[dict[str, Scalar], int]:
     return properties, int(offset)
 
 
-def _catalogue_record(line: Line, now: int) -> CatalogueRecord:
+def _catalogue_record(line: Line, now: int, plan: StatePlan) -> CatalogueRecord:
     check = _Check()
     at = check.at(line, now)
     check.absent(line, "visitor", "items", "session", "decision", "value", "properties")
@@ -236,16 +237,24 @@ def _catalogue_record(line: Line, now: int) -> CatalogueRecord:
         check.add("item", LISTED_AS_USER)
     if subject is None and op == "put":
         check.add(kind, f"is required for {line.type!r}")
-    attributes_within_bound(line.attributes, check.errors)
+    check_attributes(kind, line.attributes, plan, check.errors)
     check.done()
     seller = line.seller if kind == "item" else None
     return CatalogueRecord(op, kind, subject, at, seller, line.attributes)
 
 
-def attributes_within_bound(attributes: dict[str, Attribute], errors: list[FieldError]) -> None:
-    """Add an error where ``attributes`` take more than their bound."""
+def check_attributes(
+    kind: str, attributes: dict[str, Attribute], plan: StatePlan, errors: list[FieldError]
+) -> None:
+    """Add an error where ``attributes`` of ``kind`` take more than their bound, and for each
+    declared vector of an item that is none."""
     check = _Check()
     _bounded(attributes, "attributes", check)
+    for vector in plan.vectors if kind == "item" else ():
+        value = attributes.get(vector.name)
+        reason = None if value is None else vector_error(value, vector.size)
+        if reason is not None:
+            check.add(f"attributes.{vector.name}", reason)
     errors.extend(check.errors)
 
 

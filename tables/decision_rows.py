@@ -91,15 +91,16 @@ async def rows_of(
     """All rows that ``decisions`` read, in two passes over the log.
 
     The first folds the catalogue rows of candidates, which say to which sellers and segments they
-    belonged; the second all others. Where the log lacks one of the first, what its decision read
-    otherwise is not looked for. ``progress`` is told (stage, done, total). Raises as ``rows_at``
-    does.
+    belonged, and of last items that have vectors; the second all others. Where the log lacks one
+    of the first, what its decision read otherwise is not looked for. ``progress`` is told (stage,
+    done, total). Raises as ``rows_at`` does.
     """
     decided = list(decisions)
     listed: dict[RowKey, set[int]] = {}
     for decision in decided:
         offsets = offsets_of(decision)[0].tolist()
-        for id, offset in zip(decision.candidates, offsets, strict=True):
+        candidates = zip(decision.candidates, offsets, strict=True)
+        for id, offset in (*candidates, *decision.offsets.last_listed.items()):
             if offset >= 0:
                 key = (CATALOGUE_ROWS.name, catalogue_key(*subject_of(id)))
                 listed.setdefault(key, set()).add(offset)

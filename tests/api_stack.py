@@ -24,6 +24,7 @@ from personalization.presets.marketplace import marketplace
 from personalization.ranking.formula import Formula
 from personalization.ranking.similar import similar_surface
 from personalization.ranking.surface import Surface, default_surface
+from personalization.spec import Spec
 from tables.bulk import Bulk
 from tables.replicas import Replicas
 from tables.replicas.models import ModelReplica
@@ -112,22 +113,24 @@ async def running(
     clock: Callable[[], int] = now_ms,
     ready: bool = True,
     folding: bool = True,
+    spec: Spec = marketplace,
 ) -> AsyncIterator[Stack]:
     """A stack at ``home``. ``wrap_log`` may put something before the log that the API sees."""
-    plan = marketplace.plan
+    plan = spec.plan
     log, folder = await home.open(), home.folder
     await log.create_topics(topics(APP_ID, plan.state_id, PARTITIONS, 86_400_000))
     store = TableStore(folder / "tables", state_id=plan.state_id, partitions=PARTITIONS)
     bulk = Bulk(log, store, plan, app_id=APP_ID, windows=Windows(log), clock=now_ms)
     replicas = Replicas(log, plan, path=folder / "replicas", app_id=APP_ID)
-    formula = Formula(marketplace.columns, marketplace.feature_set_id)
-    models = ModelReplica(log, formula, marketplace.columns)
+    formula = Formula(spec.columns, spec.feature_set_id)
+    models = ModelReplica(log, formula, spec.columns)
     readiness = Readiness()
-    declared = (default_surface(), similar_surface(), *surfaces)
+    default = default_surface(plan.categories, plan.vectors)
+    declared = (default, similar_surface(), *surfaces)
     app = make_app(
         log=wrap_log(log),
         replicas=replicas,
-        spec=marketplace,
+        spec=spec,
         surfaces={surface.name: surface for surface in declared},
         models=models,
         settings=settings or ApiSettings(wait_timeout_ms=10_000),

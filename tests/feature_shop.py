@@ -17,6 +17,7 @@ from personalization.features.covisited import CoVisited
 from personalization.features.decayed import Decayed
 from personalization.features.family import Feature
 from personalization.features.gap import PriceGap
+from personalization.features.nearness import Nearness
 from personalization.features.own import Own
 from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
@@ -29,7 +30,17 @@ from personalization.features.view import Moment, View
 from personalization.features.visitor_count import VisitorCount
 from personalization.features.visitor_rate import VisitorRate
 from personalization.plan import StatePlan
-from personalization.spec import Category, Context, Event, Flag, LocalTime, Number, Spec, Tags
+from personalization.spec import (
+    Category,
+    Context,
+    Event,
+    Flag,
+    LocalTime,
+    Number,
+    Spec,
+    Tags,
+    Vector,
+)
 from personalization.state.rows import (
     CatalogueRow,
     Interaction,
@@ -61,6 +72,7 @@ def wide_spec(*more: Feature) -> Spec:
             Number("price"),
             Flag("in_stock"),
             Tags("tags"),
+            Vector("embedding", 5),
         ],
         context=[Context("device", ("phone", "desktop")), Context("page"), LocalTime()],
         half_lives=["1h", "30d"],
@@ -97,6 +109,7 @@ def wide_spec(*more: Feature) -> Spec:
             CoVisited(last=3),
             SessionCoVisited(),
             Own(size=6),
+            Nearness("embedding"),
             Agreement("view", per="impression", against="dislike", prior="category", keep=9),
             Amount("price"),
             AmountNow(),
@@ -159,7 +172,7 @@ TAGS = ("red", "new", "sale", "vintage")
 
 def random_shop(seed: int, plan: StatePlan) -> Shop:
     """Twelve items, i0 to i11; i10 has counters only, i11 nothing at all."""
-    rng, thinking = random.Random(seed), random.Random(seed)
+    rng, thinking, pointing = random.Random(seed), random.Random(seed), random.Random(seed)
     shop = Shop(plan)
     ids = [f"i{i}" for i in range(11)]
     for offset, id in enumerate(ids[:10]):
@@ -174,6 +187,8 @@ def random_shop(seed: int, plan: StatePlan) -> Shop:
         for name in list(attributes):
             if rng.random() < 0.15:
                 del attributes[name]
+        if pointing.random() < 0.8:
+            attributes["embedding"] = [pointing.gauss(0.3, 1.0) for _ in range(5)]
         seller = None if rng.random() < 0.2 else rng.choice(SELLERS)
         created = NOW - rng.randrange(60 * DAY)
         shop.catalogue[id] = CatalogueRow(offset, created, created, seller, attributes)

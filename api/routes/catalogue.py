@@ -8,7 +8,7 @@ from api.bodies import read_as, read_lines
 from api.operation import Handler, Operation
 from api.problems import invalid, wrong
 from api.results import Taken
-from api.services import CLOCK, INTAKE, ITEMS, ROWS
+from api.services import CLOCK, INTAKE, ITEMS, ROWS, SPEC
 from personalization.events import Attribute, CatalogueRecord
 from personalization.ranking.request import Id
 from personalization.state.catalogue import fold_catalogue
@@ -19,7 +19,7 @@ from personalization.wire import (
     LISTED_AS_USER,
     FieldError,
     Line,
-    attributes_within_bound,
+    check_attributes,
     id_error,
     parse_at,
 )
@@ -88,7 +88,7 @@ async def _record(
         now = parse_at(at, now)
     except ValueError as error:
         errors.append(FieldError("at", str(error)))
-    attributes_within_bound(attributes, errors)
+    check_attributes(kind, attributes, request.app[SPEC].plan, errors)
     if errors:
         raise wrong(errors)
     record = CatalogueRecord(op, kind, id, now, seller, attributes)

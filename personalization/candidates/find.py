@@ -6,6 +6,7 @@ from personalization.candidates.affinity import Affinity
 from personalization.candidates.cold import ColdItems, ColdSellers
 from personalization.candidates.covisited import CoVisited
 from personalization.candidates.fresh import Fresh
+from personalization.candidates.near import Near
 from personalization.candidates.own import Own
 from personalization.candidates.popular import Popular
 from personalization.candidates.rising import Rising
@@ -20,6 +21,7 @@ SOURCES: dict[str, Source] = {
         Trending(),
         Popular(),
         CoVisited(),
+        Near(),
         SessionNeighbours(),
         Affinity(),
         Rising(),

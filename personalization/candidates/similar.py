@@ -3,32 +3,35 @@
 import numpy as np
 
 from personalization.candidates.index import SELLER
+from personalization.candidates.near import NEAR, nearest_to
 from personalization.candidates.source import Inputs, in_stock
 from personalization.features.view import I64
 
 COVISITED = "covisited"
-_COVISITED, _PER_GROUP = 100, 60
+_COVISITED, _NEAR, _PER_GROUP = 100, 60, 60
 _ARRIVED = 1000  # the newest of what was listed since the index was made are looked at
 
 
 def find_similar(item: str, inputs: Inputs) -> tuple[list[str], list[list[str]]]:
     """The neighbours of ``item`` in stock, and for each how it was found.
 
-    Those most co-visited with it, before it or after (``covisited``); then, named by what they
-    share with it, the hottest of each of its categories and of its seller, and what was listed
-    there since the index was made. Not ``item`` itself. Who asks does not matter: ranking them
-    for the viewer is for the scorer.
+    Those most co-visited with it, before it or after (``covisited``), and those with the nearest
+    vectors (``near``); then, named by what they share with it, the hottest of each of its
+    categories and of its seller, and what was listed there since the index was made. Not ``item``
+    itself. Who asks does not matter: ranking them for the viewer is for the scorer.
     """
     columns = inputs.columns
     own = int(columns.slots([item])[0])
     if not own:
         return [], []
-    drawn = {COVISITED: _covisited(item, inputs)}
+    around = [(table, table.units[own]) for table in columns.vectors.values()]
+    near = nearest_to(around, np.array([own]), _NEAR)
+    drawn = [(COVISITED, _covisited(item, inputs)), (NEAR, near)]
     for name in (*columns.plan.categories, SELLER):
         values = columns.sellers if name == SELLER else columns.category(name)
-        drawn[name] = _sharing(name, values, own, inputs)
+        drawn.append((name, _sharing(name, values, own, inputs)))
     found: dict[int, list[str]] = {}
-    for name, slots in drawn.items():
+    for name, slots in drawn:
         for slot in slots.tolist():
             if slot != own:
                 found.setdefault(slot, []).append(name)

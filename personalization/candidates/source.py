@@ -7,11 +7,10 @@ import numpy as np
 
 from personalization.candidates.index import CatalogueIndex
 from personalization.columns import Columns
+from personalization.columns.columns import IN_STOCK
 from personalization.features.view import I64
 from personalization.guarantee import Owed
 from personalization.state.rows import VisitorRow
-
-IN_STOCK = "in_stock"
 
 
 @dataclass(frozen=True, slots=True)

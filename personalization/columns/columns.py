@@ -18,6 +18,7 @@ from personalization.columns.items import (
     ItemTable,
 )
 from personalization.columns.profiles import Profiles
+from personalization.columns.vectors import VectorTable
 from personalization.decay import decay_columns
 from personalization.events import Stamp
 from personalization.features.view import (
@@ -44,6 +45,7 @@ from personalization.state.rows import CatalogueRow, ItemRow, SegmentRow, Seller
 
 ITEM_CAPACITY = 1 << 18
 GROUP_CAPACITY = 1 << 16
+IN_STOCK = "in_stock"
 
 
 class Columns:
@@ -53,8 +55,9 @@ class Columns:
     An item has one slot, which is also its code in ``CandidateColumns`` and ``Neighbours``;
     sellers and segments (*groups*) share another range. Slot 0 is nothing. Rows may come in any
     order: of two rows of one entity that with the higher offset stays. ``arrivals`` are the slots
-    of items in the order in which they became listed; it only grows. ``items`` and ``groups`` are
-    how many slots there is room for before the arrays must grow; unused ones cost no memory.
+    of items in the order in which they became listed; it only grows. ``vectors`` has a table for
+    each vector of the plan, by name. ``items`` and ``groups`` are how many slots there is room for
+    before the arrays must grow; unused ones cost no memory.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Columns:
         self._items = ItemTable(plan, self.texts, items, self._everything)
         self.profiles = Profiles(plan, self.texts)
         self._item_counters = CounterTable(plan, items)
+        self.vectors = {vector.name: VectorTable(vector.size, items) for vector in plan.vectors}
 
     def apply_item(self, id: str, row: ItemRow) -> bool:
         """An item's counters and co-visited items. False: a later row is there."""
@@ -109,6 +113,9 @@ class Columns:
                 self.arrivals.append(slot)
             stamp = stamp_items((id,), lambda _: row, self.plan)[0]
             self._items.write(slot, row, stamp, *self._groups_of(stamp))
+            shown = not row.deleted and stamp.attributes.get(IN_STOCK) is not False
+            for name, table in self.vectors.items():
+                table.write(slot, None if row.deleted else row.attributes.get(name), shown)
         elif kind == SELLER:
             slot = self._group("s", id)
             if row.offset >= self._group_facts[slot, OFFSET]:
@@ -158,6 +165,7 @@ class Columns:
             counters=counters,
             covisited=self.neighbours_at(slots),
             caller={} if caller is None else dict(caller),
+            vectors=self.vectors_at(slots),
         )
 
     def _add_profiles(self, ids: Sequence[str], facts: I64, numbers: F64, flags: I8) -> None:
@@ -213,6 +221,11 @@ class Columns:
     def item_offsets(self, ids: Sequence[str]) -> I64:
         """The offset of each item's counters, int64[n] (-1: it has none)."""
         offsets: I64 = self._item_counters.stats[self.slots(ids), OFFSET]
+        return offsets
+
+    def listed_offsets(self, ids: Sequence[str]) -> I64:
+        """The offset of each item's attributes, int64[n] (-1: it has none)."""
+        offsets: I64 = self._items.facts[self.slots(ids), OFFSET]
         return offsets
 
     def item_id(self, code: int) -> str:
@@ -296,6 +309,10 @@ class Columns:
             at=items.covisited_at.take(slots),
         )
 
+    def vectors_at(self, slots: I64) -> dict[str, F32]:
+        """The vectors of items at ``slots`` (0: none), float32[n, size] each, by name."""
+        return {name: table.units.take(slots, axis=0) for name, table in self.vectors.items()}
+
     def opinions_at(self, slots: I64) -> tuple[I32, F32]:
         """Of items at ``slots`` (0: none) the codes of opinions [n, K] and the counts [n, K, E].
 
@@ -313,6 +330,8 @@ class Columns:
             if id.startswith(keys.USER_VISITOR):
                 self._items.facts[slot, LISTED] = PERSON
             self._item_counters.open(slot)
+            for table in self.vectors.values():
+                table.open(slot)
         return slot
 
     def _group(self, kind: str, key: str) -> int:

@@ -60,6 +60,7 @@ def view_of(
         decayed=decayed.reshape(layers, n, width),
         visitor_decayed=_decayed_visitor(visitor, moment.now, columns),
         opinions=_opinions(visitor, candidates.codes, moment.now, columns),
+        last_vectors=columns.vectors_at(slots),
     )
 
 

@@ -77,7 +77,8 @@ class CandidateColumns:
     counters; ``listed`` that the catalogue has it and it is not deleted; ``catalogue_offset`` is
     -1 and times (ms) are 0 where there is no row. ``stats`` [L, n, 3+E] and ``counters``
     [L, n, E*H] have one layer for each of ``levels``: item, seller, then the plan's segments.
-    ``caller`` holds the features the caller sent, NaN where missing.
+    ``caller`` holds the features the caller sent, NaN where missing. ``vectors`` float32[n, size]
+    have length 1; zeros where unknown.
     """
 
     ids: list[str]
@@ -98,6 +99,7 @@ class CandidateColumns:
     counters: F64
     covisited: Neighbours
     caller: dict[str, F64] = field(default_factory=dict)
+    vectors: dict[str, F32] = field(default_factory=dict)
 
     def at_level(self, level: str) -> CounterColumns:
         """The counters of every candidate's ``level``. Raises ``ValueError`` if unknown."""
@@ -149,7 +151,7 @@ class View:
     and last item met by one visitor, in either order; ``degrees`` [n] and ``last_degrees`` [m] the
     sum of the weights that an item keeps; ``last_decayed`` [m, E*H] the counters of the last items.
     ``code`` gives a text's code (not there: no candidate has it). ``opinions`` are there if the
-    plan keeps them and there is a visitor.
+    plan keeps them and there is a visitor. ``last_vectors`` float32[m, size] are the last items'.
     """
 
     plan: StatePlan
@@ -165,6 +167,7 @@ class View:
     decayed: F64
     visitor_decayed: F64
     opinions: Opinions | None = None
+    last_vectors: dict[str, F32] = field(default_factory=dict)
 
     def at_level(self, level: str) -> F64:
         """The decayed counters [n, E*H] of every candidate's ``level``."""

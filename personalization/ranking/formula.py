@@ -16,13 +16,15 @@ _seller; affinity_tags              0.15,
 affinity_category_daypart_weight      0.5  the same at this part of the day
 covisited                             6.0  what others had together with the visitor's last items:
                                            all there is where nothing has categories
+embedding_near, embedding_nearest      2,  near by the caller's vectors, where they are called
+                                      1.0  ``embedding``: all there is of what nobody saw yet
 price_distance                      -0.15  far from the visitor's usual price
 candidate_score                       1.0  the caller's own score, a logit
 =================================  ======  =====================================================
 
 Only the columns that a feature set has are summed. The weights were chosen, and rounded, on
-simulated visitors (with seeds that no published figure uses) and on shop baskets; a model that is
-trained takes the formula's place.
+simulated visitors (with seeds that no published figure uses) and on shop baskets; those of vectors
+are a guess. A model that is trained takes the formula's place.
 """
 
 from collections.abc import Sequence
@@ -52,6 +54,8 @@ WEIGHTS = {
     "affinity_tags": 0.3,
     "affinity_category_daypart_weight": 0.5,
     "covisited": 6.0,
+    "embedding_near": 2.0,
+    "embedding_nearest": 1.0,
     "price_distance": -0.15,
     "candidate_score": 1.0,
 }

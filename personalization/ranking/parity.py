@@ -103,6 +103,9 @@ def columns_again(decision: Decision, rows: RowsAt, plan: StatePlan) -> Columns:
     for id, offset in decision.offsets.last_items.items():
         if offset >= 0:
             columns.apply_item(id, rows.item(id, offset))
+    for id, offset in decision.offsets.last_listed.items():
+        if offset >= 0:
+            columns.apply_catalogue(ITEM, id, rows.catalogue(ITEM, id, offset))
     return columns
 
 

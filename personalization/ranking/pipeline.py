@@ -177,6 +177,8 @@ def _vectors(matrix: F32, order: I64, keep: str) -> tuple[bytes, list[int] | Non
 def _offsets(view: View, state: StateReader, plan: StatePlan) -> Offsets:
     candidates = view.candidates
     last = [] if view.visitor is None else last_items(view.visitor, plan)
+    listed = state.columns.listed_offsets(last).tolist() if plan.vectors else []
+    last_listed = dict(zip(last, listed, strict=False))
     if view.visitor is not None and plan.opinions:
         last = list(dict.fromkeys([*last, *opinions.held(view.visitor, view.moment.now, plan)]))
     offsets = np.empty((2 + len(candidates.levels), len(candidates.ids)), np.int64)
@@ -187,6 +189,7 @@ def _offsets(view: View, state: StateReader, plan: StatePlan) -> Offsets:
         list(candidates.levels),
         offsets.tobytes(),
         dict(zip(last, state.columns.item_offsets(last).tolist(), strict=True)),
+        last_listed,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from personalization.events import IMPRESSION
 from personalization.guarantee import Guarantee
-from personalization.plan import StatePlan, duration_ms
+from personalization.plan import StatePlan, VectorPlan, duration_ms
 from personalization.ranking.filters import FilterError, Predicate, compile_predicate
 from personalization.ranking.values import SELLER, attribute_kinds
 
@@ -28,6 +28,7 @@ class SourcePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "trending",
         "popular",
         "covisited",
+        "near",
         "session",
         "affinity",
         "rising",
@@ -92,8 +93,11 @@ class Surface(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guarantee: Guarantee | None = None
 
 
-def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
-    """The surface that is there when none is declared; ``categories`` are the spec's.
+def default_surface(
+    categories: Sequence[str] = ("category",), vectors: Sequence[VectorPlan] = ()
+) -> Surface:
+    """The surface that is there when none is declared; ``categories`` and ``vectors`` are the
+    spec's.
 
     Pages are mixed by the first of them: before anything is known of a session, several
     categories find out what it is after sooner than several items of the most popular one, and
@@ -103,6 +107,7 @@ def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
         sources=(
             SourcePlan("session", 80),
             SourcePlan("covisited", 20),
+            *([SourcePlan("near", 50)] if vectors else []),
             SourcePlan("own", 30),
             SourcePlan("affinity", 50),
             SourcePlan("trending", 30),

@@ -132,7 +132,11 @@ def extreme_shop(size: float) -> Shop:
     met = TopK(NOW, 0.0, dict.fromkeys(IDS, (many, 1)))
     for id in IDS:
         attributes: dict[str, Attribute] = {"category": "shoes", "brand": "", "price": size}
-        attributes |= {"tags": ["red", ""], "in_stock": True}
+        attributes |= {
+            "tags": ["red", ""],
+            "in_stock": True,
+            "embedding": [size, -size, size, -size, 0.0],
+        }
         shop.catalogue[id] = CatalogueRow(0, 1, NOW, "s1", attributes)
         opinions = {sign + other: counts for sign in "+-" for other in IDS[:4]}
         shop.items[id] = ItemRow(0, NOW, NOW, counters, counts, met, opinions=opinions)

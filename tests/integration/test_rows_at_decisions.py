@@ -11,8 +11,7 @@ import pytest
 
 from eventlog.embedded import EmbeddedLog
 from personalization.decisions import Decision, offsets_of
-from personalization.events import IDENTIFY, CatalogueRecord, StampedEvent
-from personalization.presets import marketplace
+from personalization.events import IDENTIFY, Attribute, CatalogueRecord, StampedEvent
 from personalization.ranking.formula import Formula
 from personalization.ranking.parity import audit
 from personalization.ranking.pipeline import rank
@@ -26,8 +25,9 @@ from tables.store import TableStore
 from tables.tokens import Token
 from tables.topics import CATALOGUE, VISITOR_EVENTS, topics
 from tables.windows import Windows
+from tests.vector_spec import SPEC, drawn
 
-PLAN = marketplace.plan
+PLAN = SPEC.plan
 APP = "shop"
 PARTITIONS = 4
 START = 1_795_428_000_000
@@ -91,9 +91,9 @@ class Shop:
         return rank(
             request,
             self.replicas,
-            marketplace,
+            SPEC,
             default_surface(),
-            Formula(marketplace.columns, marketplace.feature_set_id),
+            Formula(SPEC.columns, SPEC.feature_set_id),
             None,
             now=self._now + draw.randrange(50_000),
             seed=draw.getrandbits(32),
@@ -102,12 +102,13 @@ class Shop:
 
     def _listing(self, item: str) -> CatalogueRecord:
         draw = self._random
-        attributes: dict[str, str | float | bool | list[str] | None] = {
+        attributes: dict[str, Attribute] = {
             "category": f"c{draw.randrange(3)}",
             "brand": f"b{draw.randrange(3)}",
             "price": float(draw.randrange(100)),
             "in_stock": draw.random() < 0.8,
             "tags": ["red"],
+            "embedding": drawn(draw),
         }
         op = draw.choice(["put", "put", "patch", "delete"])
         return CatalogueRecord(op, "item", item, self._now, f"s{draw.randrange(4)}", attributes)
@@ -141,13 +142,13 @@ async def test_vectors_are_the_same_folded_again_from_the_log(shop: Shop) -> Non
     for _ in range(40):
         await shop.step()
         decisions.extend(shop.decide() for _ in range(3))
-    rows = await rows_of(shop.log, marketplace, decisions)
-    assert [audit(decision, rows, marketplace) for decision in decisions] == [None] * 120
+    rows = await rows_of(shop.log, SPEC, decisions)
+    assert [audit(decision, rows, SPEC) for decision in decisions] == [None] * 120
 
     decision = decisions[-1]
     flipped = bytearray(decision.vectors)
     flipped[40] ^= 1
-    assert audit(msgspec.structs.replace(decision, vectors=bytes(flipped)), rows, marketplace)
+    assert audit(msgspec.structs.replace(decision, vectors=bytes(flipped)), rows, SPEC)
 
     offsets = np.vstack(offsets_of(decision))
     offsets[2:][offsets[2:] >= 0] += 10**6
@@ -155,4 +156,4 @@ async def test_vectors_are_the_same_folded_again_from_the_log(shop: Shop) -> Non
         decision, offsets=msgspec.structs.replace(decision.offsets, candidates=offsets.tobytes())
     )
     with pytest.raises(NotInLog):
-        audit(elsewhere, rows, marketplace)
+        audit(elsewhere, rows, SPEC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from personalization.codec import Codec
 from personalization.decay import decay_factor
 from personalization.duplicates import DuplicateWindow
-from personalization.events import Attribute, CatalogueRecord, Signal, Stamp, StampedEvent
+from personalization.events import CatalogueRecord, Dimension, Signal, Stamp, StampedEvent
 from personalization.plan import AffinityPlan, StatePlan
 from personalization.signals import signals_of
 from personalization.state import counters, topk
@@ -75,7 +75,7 @@ times = st.integers(START, START + 3 * DAY)
 
 @st.composite
 def stamps(draw: st.DrawFn) -> Stamp:
-    attributes: dict[str, Attribute] = {}
+    attributes: dict[str, Dimension] = {}
     if draw(st.booleans()):
         attributes["category"] = draw(names)
         attributes["price"] = draw(st.floats(0, 1e9))

@@ -10,16 +10,19 @@ from personalization.candidates.covisited import CoVisited
 from personalization.candidates.find import SOURCES, find_candidates
 from personalization.candidates.fresh import Fresh
 from personalization.candidates.index import CatalogueIndex, empty_index
+from personalization.candidates.near import Near
 from personalization.candidates.own import Own
 from personalization.candidates.popular import Popular
 from personalization.candidates.rising import Rising
 from personalization.candidates.session import SessionNeighbours
+from personalization.candidates.similar import find_similar
 from personalization.candidates.source import Inputs, Source
 from personalization.candidates.trending import Trending
 from personalization.codec import Codec
 from personalization.features.popularity import Popularity
 from personalization.spec import Event, Spec
 from personalization.state.rows import VisitorRow
+from tests.vector_spec import SPEC, direction
 
 pytestmark = pytest.mark.kernel
 HOUR = 3_600_000
@@ -204,6 +207,68 @@ def test_session_neighbours_fit_the_whole_session(shop: Any) -> None:
     assert draw(SessionNeighbours(), inputs(shop), 9) == []
 
 
+@pytest.fixture
+def gallery(shop: Any) -> Any:
+    """Four pictures in two directions, and one of which no vector is known; nobody saw any."""
+    shop = type(shop)(SPEC)
+    for id, vector in (
+        ("red", direction(1.0)),
+        ("pink", direction(9.0, 4.0)),
+        ("blue", direction(0.0, 0.0, 1.0)),
+        ("navy", direction(0.0, 0.1, 0.2)),
+    ):
+        shop.tell("item", item=id, attributes={"embedding": vector, "in_stock": True})
+    shop.tell("item", item="unknown", attributes={"embedding": direction()})
+    return shop
+
+
+def test_near_is_what_points_where_the_visitor_does(gallery: Any) -> None:
+    """Around all that the visitor turned to, and around the last item; the nearest first, never
+    what they had, nothing for those who had nothing."""
+    click(gallery, "me", "red")
+    assert draw(Near(), inputs(gallery, "me"), 9) == ["pink"]
+    click(gallery, "me", "blue")
+    assert draw(Near(), inputs(gallery, "me"), 9) == ["navy", "pink"]
+    assert draw(Near(), inputs(gallery, "me"), 1) == ["navy"]
+    click(gallery, "you", "unknown")
+    click(gallery, "they", "red", type="dislike")
+    for nobody in ("you", "they", "nobody", None):
+        assert draw(Near(), inputs(gallery, nobody), 9) == []
+
+
+def test_a_new_item_is_near_at_once(gallery: Any) -> None:
+    """Before any list is made, and wherever it moves; not once it is gone or out of stock."""
+    click(gallery, "me", "red")
+    index = empty_index()
+
+    def near() -> list[str]:
+        return draw(Near(), inputs(gallery, "me", index), 9)
+
+    gallery.tell("item", item="new", attributes={"embedding": direction(1.0, 0.1)})
+    assert near() == ["new", "pink"]
+    gallery.tell("item", item="new", attributes={"embedding": direction(1.0, 1.0)})
+    assert near() == ["pink", "new"]
+    gallery.tell("item", item="pink", attributes={"embedding": direction(9.0), "in_stock": False})
+    assert near() == ["new"]
+    gallery.tell("item", item="pink", attributes={"embedding": direction(9.0), "in_stock": True})
+    assert near() == ["pink", "new"]
+    gallery.tell("delete", item="pink")
+    gallery.tell("item", item="new", attributes={"embedding": direction(-1.0)})
+    assert near() == []
+
+
+def test_nothing_is_near_where_no_vector_is_declared(shop: Any) -> None:
+    """The marketplace has none."""
+    shop.stock(2)
+    click(shop, "me", "i0")
+    assert draw(Near(), inputs(shop, "me"), 9) == []
+
+
+def test_what_is_near_an_item_is_similar(gallery: Any) -> None:
+    """Though nobody ever had the two together."""
+    assert find_similar("pink", inputs(gallery)) == (["red", "navy"], [["near"], ["near"]])
+
+
 def test_sources_are_merged(shop: Any) -> None:
     """Each candidate once, with all that found it."""
     shop.stock(3)
@@ -222,6 +287,7 @@ def test_every_source_has_its_name() -> None:
         "cold_sellers",
         "covisited",
         "fresh",
+        "near",
         "own",
         "popular",
         "rising",

@@ -1,5 +1,6 @@
 """The record of a decision: it runs again to the same bits, and says when a bit is another."""
 
+import random
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from personalization.state.rows import (
     UserRow,
     VisitorRow,
 )
+from tests.vector_spec import SPEC, drawn
 
 pytestmark = pytest.mark.kernel
 
@@ -234,6 +236,33 @@ def test_the_audit_notices_another_row_or_vector(busy: Any) -> None:
 
 def _offset(row: bytes) -> int:
     return Codec(VisitorRow).decode(row).offset
+
+
+def test_vectors_can_be_audited(shop: Any) -> None:
+    """Those of the visitor's last items as they were, though they have moved since."""
+    shop, chance = type(shop)(SPEC), random.Random(5)
+    for number in range(9):
+        shop.tell("item", item=f"i{number}", attributes={"embedding": drawn(chance)})
+    for number in range(4):
+        shop.tell("click", visitor="v1", item=f"i{number}")
+    shop.tell("delete", item="i1")
+    decision = shop.rank("i4", "i5", "ghost", visitor="v1")
+    similar = shop.rank(visitor="v1", similar_to="i7", surface=Surface("similar"), index=True)
+    assert decision.offsets.last_listed.keys() == {"i0", "i1", "i2", "i3"}
+    assert similar.offsets.last_listed.keys() == {"i0", "i1", "i2", "i3", "i7"}
+    assert ["near"] in similar.sources
+    for number in range(9):
+        shop.tell("item", item=f"i{number}", attributes={"embedding": drawn(chance)})
+    for one in (decision, similar):
+        near = vectors_of(one)[:, SPEC.columns.index("embedding_near")]
+        assert near.any()
+        assert audit(one, LogRows(shop), SPEC) is None
+        assert replay(one, shop.formula) is None
+        offsets = msgspec.structs.replace(one.offsets, last_listed={"i2": 2})
+        found = audit(msgspec.structs.replace(one, offsets=offsets), LogRows(shop), SPEC)
+        assert found is not None
+        assert "embedding_near" in found.features
+        assert found.features.keys() <= {"embedding_near", "embedding_nearest"}
 
 
 def test_opinions_can_be_audited(shop: Any) -> None:

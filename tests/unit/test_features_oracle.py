@@ -244,6 +244,25 @@ def own_kept(asked: Asked) -> tuple[float, int]:
     return weight * asked.decay(topk.at, SPEC.plan.affinities[index].half_life), count
 
 
+def nearness(asked: Asked) -> tuple[float, float]:
+    """Cosines with the faded mean of the last items' directions, and the largest with any."""
+
+    def unit(id: str) -> list[float] | None:
+        vector = Asked(asked.shop, asked.moment, {}, id).attribute("embedding")
+        return None if vector is None else [part / math.hypot(*vector) for part in vector]
+
+    def cosine(one: list[float], other: list[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True)) / math.hypot(*other)
+
+    liked = [i.item for i in asked.visitor.last[::-1] if SPEC.plan.weights[i.event] > 0]
+    last = [there for id in dict.fromkeys(liked) if (there := unit(id)) is not None]
+    own = unit(asked.id)
+    if own is None or not last:
+        return 0.0, 0.0
+    mean = [sum(0.8**n * each[d] for n, each in enumerate(last)) for d in range(len(own))]
+    return cosine(own, mean), max(cosine(own, each) for each in last)
+
+
 def amount(asked: Asked) -> float:
     price = asked.attribute("price")
     return -1.0 if price is None else math.log1p(price)
@@ -409,6 +428,8 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "own_weight": lambda asked: signed_log(own_kept(asked)[0]),
     "own_count": lambda asked: math.log1p(own_kept(asked)[1]),
     "own_rate": lambda asked: own_kept(asked)[1] / 3,
+    "embedding_near": lambda asked: nearness(asked)[0],
+    "embedding_nearest": lambda asked: nearness(asked)[1],
     "amount_price": amount,
     "amount_now": lambda asked: math.log1p(30.0),
     "spent_seller_30d": lambda asked: math.log1p(spent(asked, "seller", "30d")[0]),

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from personalization.features.view import F32
-from personalization.presets import marketplace
 from personalization.ranking.formula import LOG_ODDS, WEIGHTS, Formula
+from tests.vector_spec import SPEC
 
 pytestmark = pytest.mark.kernel
-COLUMNS = marketplace.columns
+COLUMNS = SPEC.columns
 
 
 def matrix(n: int) -> F32:
     return np.random.default_rng(1).random((n, len(COLUMNS)), np.float32)
 
 
-def test_the_marketplace_has_every_column() -> None:
+def test_the_marketplace_with_a_vector_has_every_column() -> None:
     """A weight for a column that nobody computes would be a mistake."""
     assert set(WEIGHTS) <= set(COLUMNS)
     assert set(LOG_ODDS) <= set(WEIGHTS)

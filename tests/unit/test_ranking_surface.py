@@ -5,6 +5,7 @@ import pytest
 
 from personalization.features.popularity import Popularity
 from personalization.guarantee import Guarantee
+from personalization.plan import VectorPlan
 from personalization.presets import marketplace
 from personalization.ranking.surface import (
     Rule,
@@ -35,6 +36,15 @@ def test_the_default_surface_fits_the_marketplace() -> None:
     }
     assert surface.temperature == 0.0
     assert default_surface(()).diversity == {}
+
+
+def test_vectors_have_a_source_by_themselves() -> None:
+    """Nothing is written for it; without a vector the default surface is as it always was."""
+    named = [source.name for source in default_surface((), (VectorPlan("text", 4),)).sources]
+    assert [name for name in named if name != "near"] == [
+        source.name for source in default_surface(()).sources
+    ]
+    assert "near" in named
 
 
 def test_a_guarantee_needs_impressions() -> None:

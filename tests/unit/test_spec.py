@@ -15,6 +15,7 @@ from personalization.features.decayed import Decayed
 from personalization.features.family import Feature
 from personalization.features.gap import PriceGap
 from personalization.features.matrix import feature_matrix
+from personalization.features.nearness import Nearness
 from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
@@ -33,6 +34,7 @@ from personalization.spec import (
     Spec,
     SpecError,
     Tags,
+    Vector,
 )
 from personalization.state.rows import ItemRow, TopK
 from tests.feature_shop import DAY, NOW, Shop, wide_spec
@@ -72,6 +74,18 @@ def test_the_plan_follows() -> None:
         AffinityPlan("category", False, week, 16),
         AffinityPlan("category", True, week, 32),
     )
+
+
+def test_vectors_leave_rows_as_they_are() -> None:
+    """So the tables stay when one is declared; but a model of other vectors is another one's."""
+    item = [Category("category"), Number("price"), Tags("tags")]
+    none, small, large = (
+        shop_spec(Age("item"), item=[*item, *more])
+        for more in ([], [Vector("text", 4)], [Vector("text", 5)])
+    )
+    assert none.plan.state_id == small.plan.state_id == large.plan.state_id
+    assert len({none.feature_set_id, small.feature_set_id, large.feature_set_id}) == 3
+    assert "text" not in small.plan.dimensions
 
 
 def test_context_becomes_the_first_columns() -> None:
@@ -129,6 +143,7 @@ def test_columns_lie_one_after_another() -> None:
         CoVisited(last=0),
         CoVisited(last=25),
         Amount("weight"),
+        Nearness("price"),
     ],
     ids=repr,
 )
@@ -146,6 +161,9 @@ def test_a_feature_that_needs_what_is_not_declared_is_refused(feature: Feature) 
         ({"item": [Number("a"), Tags("a")]}, "item attribute 'a' is declared twice"),
         ({"item": [Category("seller")]}, "item attribute 'seller': the name is reserved"),
         ({"features": [Age("item"), Age("item")]}, "column 'item_age' is declared twice"),
+        ({"item": [Vector("a", 0)]}, "vector 'a': size 0 is not from 1 to 384"),
+        ({"item": [Vector("a", 385)]}, "vector 'a': size 385 is not from 1 to 384"),
+        ({"item": [Vector("a", 2), Tags("a")]}, "item attribute 'a' is declared twice"),
         ({"context": [LocalTime("minute")]}, "'minute' is none of hour, weekday"),
         ({"events": [Event("read", weight="2")]}, "'read', weight='2'.*got `str`"),  # type: ignore[arg-type]
         ({"events": [Event("read", weight=float("nan"))]}, "weight nan is not finite"),

@@ -7,7 +7,17 @@ import pytest
 
 from personalization.events import CatalogueRecord, Stamp, StampedEvent
 from personalization.presets.marketplace import marketplace
-from personalization.wire import Line, Rejected, accept, id_error, parse_at
+from personalization.vectors import MAX_SIZE
+from personalization.wire import (
+    FieldError,
+    Line,
+    Rejected,
+    accept,
+    check_attributes,
+    id_error,
+    parse_at,
+)
+from tests.vector_spec import SPEC, direction
 
 NOW = 1_795_428_000_123
 PLAN = marketplace.plan
@@ -92,6 +102,49 @@ def test_attributes_and_deletes(kind: str) -> None:
     assert taken(type="delete", **{kind: "x"}) == CatalogueRecord("delete", kind, "x", NOW)
     assert refused(type=kind) == [kind]
     assert refused(type=kind, **{kind: "x"}, visitor="v1") == ["visitor"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (5.0, "is not a list of 8 numbers"),
+        ("[1, 2]", "is not a list of 8 numbers"),
+        ([1.0, 2.0], "has 2 numbers, and 8 are declared"),
+        (direction(1.0, float("inf")), "has a number that is not finite at [1]"),
+        (direction(float("nan")), "has a number that is not finite at [0]"),
+        ([*direction()[1:], "1"], "has no number at [7]"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_vector_is_refused(value: Any, reason: str) -> None:
+    """The attribute is named, and what is wrong with it; sellers and users have no vectors."""
+    line = Line("item", item="i1", attributes={"embedding": value})
+    with pytest.raises(Rejected) as error:
+        accept(line, plan=SPEC.plan, now=NOW, stamp=stamp)
+    assert error.value.errors == [FieldError("attributes.embedding", reason)]
+    told = {"type": "user", "user": "u1", "attributes": {"embedding": value}}
+    assert accept(msgspec.convert(told, Line), plan=SPEC.plan, now=NOW, stamp=stamp)
+
+
+def test_a_vector_is_a_list_of_numbers() -> None:
+    """Whole ones too; zeros and ``None`` are nothing known. The largest takes 4 KiB at most."""
+    sent = (
+        b'{"type": "item", "item": "i1", "attributes": {"embedding": [1, -2.5, 0, 0, 0, 0, 0, 3]}}'
+    )
+    record = accept(msgspec.json.decode(sent, type=Line), plan=SPEC.plan, now=NOW, stamp=stamp)
+    assert isinstance(record, CatalogueRecord)
+    assert record.attributes == {"embedding": [1.0, -2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]}
+    for nothing in (direction(), None):
+        line = Line("item", item="i1", attributes={"embedding": nothing})
+        assert accept(line, plan=SPEC.plan, now=NOW, stamp=stamp)
+    assert not refused_of({"embedding": [*map(float, range(MAX_SIZE))], "brand": "b" * 128})
+    assert refused_of({"embedding": [0.5] * 500}) == ["attributes"]
+
+
+def refused_of(attributes: dict[str, Any]) -> list[str]:
+    errors: list[FieldError] = []
+    check_attributes("item", attributes, PLAN, errors)
+    return [error.field for error in errors]
 
 
 def test_an_item_has_a_seller() -> None:
