@@ -142,6 +142,7 @@ class Spec:
             segments=(GLOBAL, *categories, *(f"seller*{name}" for name in categories)),
             affinities=tuple(dict.fromkeys(affinities)),
             opinions=max((feature.opinions() for feature in self._features), default=0),
+            sessions=max((feature.sessions() for feature in self._features), default=0),
             shown=tuple(dict.fromkeys(shown)),
         )
 

@@ -22,6 +22,7 @@ from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
+from personalization.features.session_neighbours import SessionNeighbours
 from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.spent import AmountNow, Spent
@@ -30,6 +31,7 @@ from personalization.features.visitor_count import VisitorCount
 from personalization.features.visitor_rate import VisitorRate
 from personalization.plan import StatePlan
 from personalization.spec import Category, Context, Event, Flag, LocalTime, Number, Spec, Tags
+from personalization.state import sessions
 from personalization.state.rows import (
     CatalogueRow,
     Interaction,
@@ -96,6 +98,7 @@ def wide_spec(*more: Feature) -> Spec:
             PriceGap("price"),
             CoVisited(last=3),
             SessionCoVisited(),
+            SessionNeighbours(keep=7),
             Own(size=6),
             Agreement("view", per="impression", against="dislike", prior="category", keep=9),
             Amount("price"),
@@ -159,7 +162,7 @@ TAGS = ("red", "new", "sale", "vintage")
 
 def random_shop(seed: int, plan: StatePlan) -> Shop:
     """Twelve items, i0 to i11; i10 has counters only, i11 nothing at all."""
-    rng, thinking = random.Random(seed), random.Random(seed)
+    rng, thinking, meeting = random.Random(seed), random.Random(seed), random.Random(seed)
     shop = Shop(plan)
     ids = [f"i{i}" for i in range(11)]
     for offset, id in enumerate(ids[:10]):
@@ -187,6 +190,10 @@ def random_shop(seed: int, plan: StatePlan) -> Shop:
         for opinion in thinking.sample([sign + other for other in ids for sign in "+-"], 9):
             if plan.opinions and opinion[1:] != id:
                 row.opinions[opinion] = [thinking.randrange(30) for _ in plan.events]
+        several = meeting.sample(range(9), meeting.randrange(8))
+        for mark in (sessions.mark(opened, NOW - HOUR) for opened in several):
+            told = mark << sessions.LENGTH_BITS | meeting.randrange(1, 256)
+            row.sessions = sessions.add(row.sessions, told, plan)
         shop.items[id] = row
     for id in SELLERS[:3]:
         shop.sellers[id] = SellerRow(*_counted(rng, plan))
@@ -244,6 +251,7 @@ def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
             {value: 1.0 + len(value) % 4 for value in (*pools[one.dimension][1:], "elsewhere")}
             for one in plan.shown
         ],
+        opened=4,
     )
     return VisitorRow(
         offset=offset,

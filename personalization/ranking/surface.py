@@ -101,7 +101,7 @@ def default_surface(categories: Sequence[str] = ("category",)) -> Surface:
     """
     return Surface(
         sources=(
-            SourcePlan("session", 80),
+            SourcePlan("session", 150),
             SourcePlan("covisited", 20),
             SourcePlan("own", 30),
             SourcePlan("affinity", 50),
