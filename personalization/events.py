@@ -69,7 +69,8 @@ class Signal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ``g:<level>:<values>`` (a segment) or ``u:<user>``. ``previous`` has, by the keys of items,
     the visitor's items before this one, newest first, without this one, where there are any.
     ``visitor`` is set for links only. ``opinions`` are, by the keys of items, what the visitor
-    thought of other items before (see ``state.opinions``).
+    thought of other items before (see ``state.opinions``). ``session`` is what an event of
+    interest tells of its session (see ``state.sessions``; 0: nothing).
     """
 
     offset: int
@@ -80,6 +81,7 @@ class Signal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     previous: dict[str, tuple[str, ...]] = {}
     visitor: str | None = None
     opinions: dict[str, tuple[str, ...]] = {}
+    session: int = 0
 
 
 class SignalBatch(msgspec.Struct, array_like=True, frozen=True, gc=False):

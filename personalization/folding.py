@@ -20,7 +20,7 @@ from personalization.events import (
 )
 from personalization.plan import StatePlan
 from personalization.signals import signals_of
-from personalization.state import opinions
+from personalization.state import opinions, sessions
 from personalization.state.catalogue import fold_catalogue
 from personalization.state.counters import Counted, count, increment
 from personalization.state.errors import FoldError
@@ -166,10 +166,10 @@ class VisitorsFold:
                 targets[target] = {key: many}
             else:
                 counts[key] = many
-        offset, kind, at, _, value, previous, visitor, thought = structs.astuple(signal)
+        offset, kind, at, _, value, previous, visitor, thought, session = structs.astuple(signal)
         for target, counts in targets.items():
             led, held = _of_keys(previous, counts), _of_keys(thought, counts)
-            part = Signal(offset, kind, at, counts, value, led, visitor, held)
+            part = Signal(offset, kind, at, counts, value, led, visitor, held, session)
             self._signals.setdefault(target, []).append(part)
 
     def _unsent(self, target: int) -> list[Signal]:
@@ -264,6 +264,8 @@ class StatsFold:
                     add_previous(row, previous[key], more, plan)
                 if thought and key in thought and isinstance(row, ItemRow):
                     opinions.add(row.opinions, thought[key], more.event, plan)
+                if signal.session and isinstance(row, ItemRow):
+                    row.sessions = sessions.add(row.sessions, signal.session, plan)
         self.skip(offset, batch)
         if rejected:
             raise FoldError("; ".join(rejected))

@@ -12,7 +12,7 @@ MAX_VISITOR_ROW_BYTES = 32 * 1024
 DAYPARTS = ("night", "morning", "afternoon", "evening")
 GLOBAL = "global"
 
-_ROWS = b"3"  # to be counted up when a fold gives other rows than before
+_ROWS = b"4"  # to be counted up when a fold gives other rows than before
 
 _SPAN_HALF_LIVES = 16
 
@@ -89,7 +89,8 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     a visitor's interest (0: only counted), ``half_lives`` in ms. Column ``e * H + h`` of a
     counter vector is event ``e`` at half-life ``h``. ``segments`` names the levels counters are
     kept for beside items and sellers: ``"global"``, ``"category"``, ``"seller*category"``.
-    ``opinions`` is of how many opinions of other items an item's row counts its events (0: none).
+    ``opinions`` is of how many opinions of other items an item's row counts its events (0: none),
+    ``sessions`` how many of the last sessions it was wanted in an item's row keeps (0: none).
     Of ``shown`` a session keeps the ``shown_size`` values with the largest counts.
     """
 
@@ -113,6 +114,7 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     shown_size: int = 12
     linked_visitors: int = 16
     opinions: int = 0
+    sessions: int = 0
     vectors: tuple[VectorPlan, ...] = ()
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from personalization.events import IDENTIFY, SERVED, UNLINK, Signal, StampedEvent
 from personalization.plan import GLOBAL, StatePlan
-from personalization.state import keys, opinions
+from personalization.state import keys, opinions, sessions
 from personalization.state.errors import FoldError
 from personalization.state.rows import VisitorRow
 from personalization.state.visitor import in_session, user_after
@@ -27,9 +27,11 @@ def signals_of(
         _count_groups(counts, event, plan)
         previous = _previous(before, event, plan) if plan.weights[number] > 0 else {}
         told = _opinions(before, event, plan) if plan.opinions else {}
+        wanted = bool(plan.sessions) and plan.weights[number] > 0
+        session = _session(before, event, offset, plan) if wanted else 0
         if counts:
             kind, at, value = event.type, event.at, event.value
-            signals.append(Signal(offset, kind, at, counts, value, previous, None, told))
+            signals.append(Signal(offset, kind, at, counts, value, previous, None, told, session))
     elif event.type not in (IDENTIFY, UNLINK, SERVED):
         raise FoldError(f"unknown event type {event.type!r}")
     if event.type != SERVED and (event.user is not None or event.type == UNLINK):
@@ -58,6 +60,13 @@ def _opinions(
     held = {} if before is None else opinions.held(before, event.at, plan)
     told = {keys.item_key(stamp.item): opinions.told(held, stamp.item) for stamp in event.items}
     return {key: thought for key, thought in told.items() if thought}
+
+
+def _session(before: VisitorRow | None, event: StampedEvent, offset: int, plan: StatePlan) -> int:
+    session = None if before is None else before.session
+    if session is not None and not in_session(session, event, plan):
+        session = None
+    return sessions.told(session, event, offset, plan)
 
 
 def _recent(before: VisitorRow | None, event: StampedEvent, plan: StatePlan) -> list[str]:

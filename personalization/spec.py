@@ -157,6 +157,7 @@ class Spec:
             segments=(GLOBAL, *categories, *(f"seller*{name}" for name in categories)),
             affinities=tuple(dict.fromkeys(affinities)),
             opinions=max((feature.opinions() for feature in self._features), default=0),
+            sessions=max((feature.sessions() for feature in self._features), default=0),
             shown=tuple(dict.fromkeys(shown)),
             vectors=tuple(VectorPlan(d.name, d.size) for d in self.item if isinstance(d, Vector)),
         )

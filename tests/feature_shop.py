@@ -23,6 +23,7 @@ from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
+from personalization.features.session_neighbours import SessionNeighbours
 from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.spent import AmountNow, Spent
@@ -41,6 +42,7 @@ from personalization.spec import (
     Tags,
     Vector,
 )
+from personalization.state import sessions
 from personalization.state.rows import (
     CatalogueRow,
     Interaction,
@@ -108,6 +110,7 @@ def wide_spec(*more: Feature) -> Spec:
             PriceGap("price"),
             CoVisited(last=3),
             SessionCoVisited(),
+            SessionNeighbours(keep=7),
             Own(size=6),
             Nearness("embedding"),
             Agreement("view", per="impression", against="dislike", prior="category", keep=9),
@@ -172,7 +175,8 @@ TAGS = ("red", "new", "sale", "vintage")
 
 def random_shop(seed: int, plan: StatePlan) -> Shop:
     """Twelve items, i0 to i11; i10 has counters only, i11 nothing at all."""
-    rng, thinking, pointing = random.Random(seed), random.Random(seed), random.Random(seed)
+    rng, thinking = random.Random(seed), random.Random(seed)
+    pointing, meeting = random.Random(seed), random.Random(seed)
     shop = Shop(plan)
     ids = [f"i{i}" for i in range(11)]
     for offset, id in enumerate(ids[:10]):
@@ -202,6 +206,10 @@ def random_shop(seed: int, plan: StatePlan) -> Shop:
         for opinion in thinking.sample([sign + other for other in ids for sign in "+-"], 9):
             if plan.opinions and opinion[1:] != id:
                 row.opinions[opinion] = [thinking.randrange(30) for _ in plan.events]
+        several = meeting.sample(range(9), meeting.randrange(8))
+        for mark in (sessions.mark(opened, NOW - HOUR) for opened in several):
+            told = mark << sessions.LENGTH_BITS | meeting.randrange(1, 256)
+            row.sessions = sessions.add(row.sessions, told, plan)
         shop.items[id] = row
     for id in SELLERS[:3]:
         shop.sellers[id] = SellerRow(*_counted(rng, plan))
@@ -259,6 +267,7 @@ def random_visitor(rng: random.Random, plan: StatePlan) -> VisitorRow:
             {value: 1.0 + len(value) % 4 for value in (*pools[one.dimension][1:], "elsewhere")}
             for one in plan.shown
         ],
+        opened=4,
     )
     return VisitorRow(
         offset=offset,

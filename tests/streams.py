@@ -57,6 +57,7 @@ PLAN = StatePlan(
     last_items=5,
     covisits=4,
     opinions=6,
+    sessions=4,
 )
 
 

@@ -3,51 +3,71 @@
 import numpy as np
 
 from personalization.candidates.source import Inputs, in_stock
+from personalization.columns import Columns
 from personalization.columns.views import met_together
 from personalization.features.popularity import weighted_columns
-from personalization.features.view import I64
+from personalization.features.session_neighbours import neighbours
+from personalization.features.view import F64, I64
 from personalization.plan import StatePlan
+from personalization.state import sessions
 from personalization.state.rows import VisitorRow
 
 
 class SessionNeighbours:
-    """The items nearest to those of the current session, popular ones held back.
+    """Of what was met with items of the current session, what sessions like it hold most of.
 
-    Session-to-item neighbours in the family of VS-kNN (Ludewig & Jannach, UMUAI 2018), from what
-    items keep of those they were met with: the cosines of what is near to any item of the session
-    with all of them, summed. Without a session, the visitor's last items stand for it.
+    Sessions are alike as in the feature family ``SessionNeighbours`` (VS-kNN: Ludewig & Jannach,
+    UMUAI 2018), where the spec has it: then items keep the sessions they were wanted in. Else the
+    cosines of what is near to any item of the session with all of them are summed. Without a
+    session, the visitor's last items stand for it.
     """
 
     name = "session"
 
     def draw(self, inputs: Inputs, n: int) -> I64:
         """Up to ``n`` slots."""
-        columns, now, plan = inputs.columns, inputs.now, inputs.columns.plan
-        last = [] if inputs.visitor is None else _session(inputs.visitor, now, plan)
+        visitor, columns, now = inputs.visitor, inputs.columns, inputs.now
+        last, own = ([], 0) if visitor is None else _session(visitor, now, columns.plan)
         ours = columns.slots(last)
         near = columns.neighbours(last)
         slots = np.unique(near.codes[near.codes > 0]).astype(np.int64)
         slots = slots[~np.isin(slots, ours)]
         if not len(slots):
             return slots
-        counters, weights = weighted_columns(None, max(plan.half_lives), plan)
-        interest = columns.decayed(slots, now)[:, counters] @ weights + 1.0
-        theirs = columns.decayed(ours, now)[:, counters] @ weights + 1.0
-        met = met_together(columns, slots, columns.neighbours_at(slots), ours, now)[0]
-        total = (met / np.sqrt(theirs)).sum(axis=1) / np.sqrt(interest)
+        if columns.plan.sessions:
+            total = _alike(columns, slots, ours, own)
+        else:
+            total = _cosines(columns, slots, ours, now)
         order = np.argsort(-total, kind="stable")
         return in_stock(columns, slots[order[: np.count_nonzero(total > 0.0)]], n)
 
 
-def _session(visitor: VisitorRow, now: int, plan: StatePlan) -> list[str]:
-    """The distinct items of interest of the visitor's session, else the last ones."""
+def _alike(columns: Columns, slots: I64, ours: I64, own: int) -> F64:
+    told = np.zeros((len(slots), 4), np.float32)
+    neighbours(columns.sessions_at(slots), columns.sessions_at(ours), len(ours), own, told)
+    return told[:, 0].astype(np.float64)
+
+
+def _cosines(columns: Columns, slots: I64, ours: I64, now: int) -> F64:
+    plan = columns.plan
+    counters, weights = weighted_columns(None, max(plan.half_lives), plan)
+    interest = columns.decayed(slots, now)[:, counters] @ weights + 1.0
+    theirs = columns.decayed(ours, now)[:, counters] @ weights + 1.0
+    met = met_together(columns, slots, columns.neighbours_at(slots), ours, now)[0]
+    total: F64 = (met / np.sqrt(theirs)).sum(axis=1) / np.sqrt(interest)
+    return total
+
+
+def _session(visitor: VisitorRow, now: int, plan: StatePlan) -> tuple[list[str], int]:
+    """The distinct items of interest of the visitor's session, and its mark; else the last ones
+    (and 0)."""
     session, weights = visitor.session, plan.weights
-    over = session is None or now - session.last > plan.session_gap
-    since = 0 if session is None or over else session.start
-    return list(
-        dict.fromkeys(
-            interaction.item
-            for interaction in reversed(visitor.last)
-            if interaction.at >= since and weights[interaction.event] > 0.0
-        )
-    )[: plan.covisit_window]
+    since, own = 0, 0
+    if session is not None and now - session.last <= plan.session_gap:
+        since, own = session.start, sessions.mark(session.opened, session.start)
+    items = dict.fromkeys(
+        interaction.item
+        for interaction in reversed(visitor.last)
+        if interaction.at >= since and weights[interaction.event] > 0.0
+    )
+    return list(items)[: plan.covisit_window], own

@@ -33,6 +33,7 @@ from personalization.features.view import (
     ITEM,
     OFFSET,
     SELLER,
+    U32,
     Bool,
     CandidateColumns,
     Neighbours,
@@ -91,6 +92,8 @@ class Columns:
         if self.plan.opinions:
             codes = [2 * self._item(key[1:]) + (key[0] == LIKED) for key in row.opinions]
             self._items.write_opinions(slot, codes, row.opinions.values())
+        if row.sessions and self.plan.sessions:
+            self._items.write_sessions(slot, row.sessions)
         return True
 
     def apply_seller(self, id: str, row: SellerRow) -> bool:
@@ -320,6 +323,11 @@ class Columns:
         """
         items = self._items
         return items.opinions.take(slots, axis=0), items.given.take(slots, axis=0)
+
+    def sessions_at(self, slots: I64) -> U32:
+        """The sessions that the items at ``slots`` (0: none) were wanted in, [n, R]: see
+        ``state.sessions``; oldest first, 0 at the end where there are fewer."""
+        return self._items.sessions.take(slots, axis=0)
 
     def _item(self, id: str) -> int:
         slot = self._slots.get(id)

@@ -8,7 +8,7 @@ import numpy as np
 from personalization.columns.growth import grown
 from personalization.columns.interner import Interner
 from personalization.events import Stamp
-from personalization.features.view import F32, F64, I8, I32, I64
+from personalization.features.view import F32, F64, I8, I32, I64, U32
 from personalization.plan import GLOBAL, StatePlan
 from personalization.stamping import MAX_TAGS
 from personalization.state.rows import CatalogueRow, TopK
@@ -27,7 +27,8 @@ class ItemTable:
     of the tags. ``numbers`` are NaN and ``flags`` -1 where unknown. ``neighbours`` int32 are the
     slots of co-visited items (-1: none), ``weights`` theirs, decayed to ``covisited_at``.
     ``opinions`` int32 are codes of opinions (-1: none, at the end), ``given`` float32[slots, K, E]
-    the plain counts of the item's events that are due to those who held them.
+    the plain counts of the item's events that are due to those who held them. ``sessions`` uint32
+    are the sessions it was wanted in, oldest first (0: none, at the end; see ``state.sessions``).
     """
 
     def __init__(self, plan: StatePlan, texts: Interner, capacity: int, everything: int) -> None:
@@ -49,6 +50,7 @@ class ItemTable:
         self.covisited_at: I64 = np.zeros(capacity, np.int64)
         self.opinions: I32 = np.zeros((capacity, plan.opinions), np.int32)
         self.given: F32 = np.zeros((capacity, plan.opinions, len(plan.events)), np.float32)
+        self.sessions: U32 = np.zeros((capacity, plan.sessions), np.uint32)
         self.open(0)
 
     def open(self, slot: int) -> None:
@@ -62,6 +64,7 @@ class ItemTable:
         self.covisited_at = grown(self.covisited_at, size)
         self.opinions = grown(self.opinions, size)
         self.given = grown(self.given, size)
+        self.sessions = grown(self.sessions, size)
         self.facts[slot] = self._blank
         self.numbers[slot] = np.nan
         self.flags[slot] = -1
@@ -114,3 +117,8 @@ class ItemTable:
         self.opinions[slot, several:] = -1
         if several:
             self.given[slot, :several] = list(counts)[:several]
+
+    def write_sessions(self, slot: int, kept: bytes) -> None:
+        """Put the sessions that a row keeps into ``slot``."""
+        told = np.frombuffer(kept, "<u4")[-self.plan.sessions :]
+        self.sessions[slot, : len(told)] = told

@@ -56,6 +56,8 @@ def view_of(
         together=together,
         degrees=degrees,
         last_degrees=last_degrees,
+        sessions=columns.sessions_at(candidates.codes + (candidates.codes < 0)),
+        last_sessions=columns.sessions_at(slots),
         code=columns.texts.codes,
         decayed=decayed.reshape(layers, n, width),
         visitor_decayed=_decayed_visitor(visitor, moment.now, columns),

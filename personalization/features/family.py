@@ -34,6 +34,10 @@ class Feature(msgspec.Struct, frozen=True):
         """Of how many opinions of other items an item's row must count its events for it."""
         return 0
 
+    def sessions(self) -> int:
+        """How many of the last sessions it was wanted in an item's row must keep for it."""
+        return 0
+
     def shown(self) -> tuple[ShownPlan, ...]:
         """What visitors' sessions must count for it."""
         return ()

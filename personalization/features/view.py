@@ -19,6 +19,7 @@ F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 I8 = npt.NDArray[np.int8]
+U32 = npt.NDArray[np.uint32]
 Bool = npt.NDArray[np.bool_]
 
 ITEM = "item"
@@ -150,6 +151,8 @@ class View:
     ``covisit_window``. ``together`` [n, m] is the weight, decayed to ``moment.now``, of candidate
     and last item met by one visitor, in either order; ``degrees`` [n] and ``last_degrees`` [m] the
     sum of the weights that an item keeps; ``last_decayed`` [m, E*H] the counters of the last items.
+    ``sessions`` [n, R] and ``last_sessions`` [m, R] are the sessions that candidates and last items
+    were wanted in (see ``state.sessions``; 0, at the end: none).
     ``code`` gives a text's code (not there: no candidate has it). ``opinions`` are there if the
     plan keeps them and there is a visitor. ``last_vectors`` float32[m, size] are the last items'.
     """
@@ -163,6 +166,8 @@ class View:
     together: F64
     degrees: F64
     last_degrees: F64
+    sessions: U32
+    last_sessions: U32
     code: Mapping[str, int]
     decayed: F64
     visitor_decayed: F64

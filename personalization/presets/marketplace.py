@@ -17,6 +17,7 @@ from personalization.features.popularity import Popularity
 from personalization.features.rate import Rate
 from personalization.features.session import SessionCount
 from personalization.features.session_covisited import SessionCoVisited
+from personalization.features.session_neighbours import SessionNeighbours
 from personalization.features.session_shown import SessionShown
 from personalization.features.since_last import SinceLast
 from personalization.features.visitor_count import VisitorCount
@@ -99,6 +100,7 @@ marketplace = Spec(
         PriceGap("price"),
         CoVisited(last=5),
         SessionCoVisited(),
+        SessionNeighbours(),
         Own(),
         Amount("price"),
         Candidate("score"),

@@ -105,7 +105,7 @@ def default_surface(
     """
     return Surface(
         sources=(
-            SourcePlan("session", 80),
+            SourcePlan("session", 150),
             SourcePlan("covisited", 20),
             *([SourcePlan("near", 50)] if vectors else []),
             SourcePlan("own", 30),

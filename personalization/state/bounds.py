@@ -35,6 +35,7 @@ def worst_visitor_row(plan: StatePlan) -> int:
             counts=[_BIG] * len(plan.events),
             affinities=[dict.fromkeys(ids[: plan.session_size], 0.5) for _ in plain],
             shown=[dict.fromkeys(ids[: plan.shown_size], 0.5) for _ in plan.shown],
+            opened=_BIG,
         ),
         user=ids[0],
     )

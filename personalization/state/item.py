@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from personalization.events import Signal
 from personalization.plan import StatePlan
-from personalization.state import counters, opinions, topk
+from personalization.state import counters, opinions, sessions, topk
 from personalization.state.rows import ItemRow, TopK
 
 
@@ -28,6 +28,8 @@ def fold_item(
         add_previous(row, signal.previous[key], more, plan)
     if key in signal.opinions:
         opinions.add(row.opinions, signal.opinions[key], more.event, plan)
+    if signal.session:
+        row.sessions = sessions.add(row.sessions, signal.session, plan)
     return row
 
 

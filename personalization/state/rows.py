@@ -35,7 +35,8 @@ class Interaction(msgspec.Struct, array_like=True, frozen=True):
 class Session(msgspec.Struct, array_like=True):
     """The current session. ``affinities`` are plain weights per dimension of the plan's
     affinities that are not by part of day, in their order; ``number`` counts sessions from 1.
-    ``shown`` are counts of items by value, for each of what the plan has a session count."""
+    ``shown`` are counts of items by value, for each of what the plan has a session count.
+    ``opened`` is the offset of the event that opened it."""
 
     id: str | None
     start: int
@@ -44,6 +45,7 @@ class Session(msgspec.Struct, array_like=True):
     counts: list[int]
     affinities: list[dict[str, float]]
     shown: list[dict[str, float]] = []
+    opened: int = 0
 
 
 class VisitorRow(msgspec.Struct, array_like=True):
@@ -68,7 +70,8 @@ class ItemRow(msgspec.Struct, array_like=True):
     """Counters of one item, and the items its visitors came from.
 
     ``opinions`` has the plain counts, of the plan's events, that are due to visitors who had an
-    opinion of another item before (see ``state.opinions``); empty unless the plan keeps them.
+    opinion of another item before (see ``state.opinions``), ``sessions`` the last sessions it
+    was wanted in (see ``state.sessions``); both are empty unless the plan keeps them.
     """
 
     offset: int
@@ -79,6 +82,7 @@ class ItemRow(msgspec.Struct, array_like=True):
     covisited: TopK
     deleted: bool = False
     opinions: dict[str, list[int]] = {}
+    sessions: bytes = b""
 
 
 class SellerRow(msgspec.Struct, array_like=True):

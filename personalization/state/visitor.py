@@ -119,7 +119,7 @@ def _interact(
     counters.add(row, counters.increment(number, at, plan), count, plan)
     if plan.numbers:
         _add_numbers(row, event, weight, before, plan)
-    session = _session_at(row, event, plan)
+    session = _session_at(row, event, offset, plan)
     session.counts[number] += count
     for place, dimension in plan.shown_index.get(number, ()):
         values = [value for stamp in event.items for value in values_of(stamp, dimension)]
@@ -156,7 +156,7 @@ def in_session(session: Session, event: StampedEvent, plan: StatePlan) -> bool:
     return event.at - session.last <= plan.session_gap
 
 
-def _session_at(row: VisitorRow, event: StampedEvent, plan: StatePlan) -> Session:
+def _session_at(row: VisitorRow, event: StampedEvent, offset: int, plan: StatePlan) -> Session:
     """The session that ``event`` falls into, opened if need be. A late event opens none."""
     session, at = row.session, event.at
     if session is not None and in_session(session, event, plan):
@@ -170,6 +170,7 @@ def _session_at(row: VisitorRow, event: StampedEvent, plan: StatePlan) -> Sessio
         counts=[0] * len(plan.events),
         affinities=[{} for affinity in plan.affinities if not affinity.by_daypart],
         shown=[{} for _ in plan.shown],
+        opened=offset,
     )
     return row.session
 

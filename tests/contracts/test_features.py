@@ -139,7 +139,9 @@ def extreme_shop(size: float) -> Shop:
         }
         shop.catalogue[id] = CatalogueRow(0, 1, NOW, "s1", attributes)
         opinions = {sign + other: counts for sign in "+-" for other in IDS[:4]}
-        shop.items[id] = ItemRow(0, NOW, NOW, counters, counts, met, opinions=opinions)
+        row = ItemRow(0, NOW, NOW, counters, counts, met, opinions=opinions)
+        row.sessions = b"\xff\x02\x00\x00"
+        shop.items[id] = row
     for key in ("global", "category:shoes", "seller*category:s1|shoes"):
         shop.segments[key] = SegmentRow(0, NOW, NOW, [0.0] * len(counters), counts)
     signs = TopK(NOW, 0.0, {"shoes": (-many, 1), "2|shoes": (many, 1), "red": (many, 1)})

@@ -207,6 +207,26 @@ def test_session_neighbours_fit_the_whole_session(shop: Any) -> None:
     assert draw(SessionNeighbours(), inputs(shop), 9) == []
 
 
+def test_session_neighbours_of_long_sessions_say_less(shop: Any) -> None:
+    """Whoever clicked through everything had these too."""
+    shop.stock(40)
+    for number in range(3):
+        click(shop, f"all{number}", *[f"i{item}" for item in range(40) if item != 2])
+    click(shop, "a", "i0", "i2", "i1")
+    click(shop, "me", "i1", "i0")
+    assert draw(SessionNeighbours(), inputs(shop, "me"), 1) == ["i2"]
+
+
+def test_session_neighbours_without_sessions_go_by_pairs(shop: Any) -> None:
+    """A spec that keeps no sessions still has them, from what was met together."""
+    shop = type(shop)(Spec(events=[Event("play", weight=1)], item=[], features=[Popularity()]))
+    click(shop, "a", "y", "x", type="play")
+    click(shop, "b", "z", "q", type="play")
+    click(shop, "me", "x", type="play")
+    assert shop.columns.plan.sessions == 0
+    assert draw(SessionNeighbours(), inputs(shop, "me"), 9) == ["y"]
+
+
 @pytest.fixture
 def gallery(shop: Any) -> Any:
     """Four pictures in two directions, and one of which no vector is known; nobody saw any."""

@@ -11,7 +11,7 @@ import pytest
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import Moment
 from personalization.plan import ShownPlan
-from personalization.state import keys
+from personalization.state import keys, sessions
 from personalization.state.rows import VisitorRow
 from tests.feature_shop import DAY, HOUR, NOW, Shop, random_shop, wide_spec
 
@@ -236,6 +236,31 @@ def session_covisits(asked: Asked) -> list[tuple[float, float, float, float]]:
     return [(w, size, own, interest(last)) for last, w, size in met(asked) if last in there]
 
 
+def neighbours(asked: Asked) -> tuple[float, float, float, float]:
+    """Sessions that the candidate shares with the last items, but for the current one."""
+    session = asked.visitor.session
+    assert session is not None
+
+    def kept(id: str) -> dict[int, int]:
+        row = asked.shop.items.get(id)
+        told = [] if row is None else np.frombuffer(row.sessions, "<u4").tolist()
+        return {session >> 8: session & 255 for session in told}
+
+    own = kept(asked.id)
+    here = {i.item for i in asked.visitor.last if i.at >= session.start}
+    liked = {i.item for i in asked.visitor.last if SPEC.plan.weights[i.event] > 0}
+    cosine, most, alike, before = 0.0, 0.0, 0.0, 0.0
+    for mark in own.keys() - {sessions.mark(session.opened, session.start)}:
+        there = [id for id in liked if mark in kept(id)]
+        long = max([own[mark], *(kept(id)[mark] for id in there)])
+        now = [id for id in there if id in here]
+        cosine += sum(1 / math.sqrt(len(kept(id)) + 1) for id in now) / long**0.75
+        most = max(most, len(now) / math.sqrt(long))
+        alike += len(now) ** 2 / long
+        before += (len(there) - len(now)) / math.sqrt(long)
+    return cosine / math.sqrt(len(own) + 1), most, alike, before
+
+
 def own_kept(asked: Asked) -> tuple[float, int]:
     """The decayed weight and the count of the visitor's own events with the item."""
     index = SPEC.plan.affinity_index["item", False]
@@ -424,6 +449,10 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "session_covisited_share": lambda asked: sum(
         w / last for w, _, _, last in session_covisits(asked)
     ),
+    "session_neighbours": lambda asked: neighbours(asked)[0],
+    "session_neighbours_most": lambda asked: neighbours(asked)[1],
+    "session_neighbours_alike": lambda asked: neighbours(asked)[2],
+    "session_neighbours_before": lambda asked: neighbours(asked)[3],
     **{name: partial(agreement_part, place) for place, name in enumerate(AGREEMENT)},
     "own_weight": lambda asked: signed_log(own_kept(asked)[0]),
     "own_count": lambda asked: math.log1p(own_kept(asked)[1]),

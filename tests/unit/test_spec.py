@@ -259,7 +259,7 @@ def test_the_marketplace_has_what_its_world_needs() -> None:
     assert marketplace.plan.events == (
         "impression", "view", "click", "cart", "purchase", "dislike",
     )  # fmt: skip
-    assert 55 <= len(marketplace.columns) <= 65
+    assert 55 <= len(marketplace.columns) <= 70
 
 
 def test_the_marketplace_works_for_a_shop_with_purchases_alone() -> None:

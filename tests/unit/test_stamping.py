@@ -13,9 +13,11 @@ from personalization.signals import signals_of
 from personalization.stamping import stamp_items
 from personalization.state.errors import FoldError
 from personalization.state.rows import CatalogueRow, VisitorRow
+from personalization.state.sessions import mark
 from personalization.state.visitor import fold_visitor
 
 NOON = 1_795_435_200_000
+HOUR = 3_600_000
 
 PLAN = StatePlan(
     events=("impression", "view", "dislike"),
@@ -132,6 +134,29 @@ def test_items_hear_what_their_visitor_thought_of_others() -> None:
     assert told("view", NOON + 2, PLAIN) == [("-boot", "+hat", "+shoe")]
     signals = signals_of(row, event("view", NOON + 9, PLAIN), 99, PLAN)
     assert [signal.opinions for signal in signals] == [{}]
+
+
+def test_items_hear_of_the_session_they_were_wanted_in() -> None:
+    """One mark for all of a session, another for the next; how long it was by then; nothing with
+    events that say nothing of interest, and nothing at all unless the plan keeps it."""
+    plan = replace(PLAN, sessions=9)
+    row = visitor(event("impression", NOON, SHOE), event("view", NOON + 1, SHOE))
+    [first] = signals_of(None, event("view", NOON, SHOE), 0, plan)
+    [again] = signals_of(row, event("view", NOON + 2, HAT, BOOT), 99, plan)
+    [later] = signals_of(row, event("view", NOON + 3 * HOUR, HAT), 99, plan)
+    assert (first.session >> 8, first.session & 255) == (mark(0, NOON), 1)
+    assert (again.session >> 8, again.session & 255) == (mark(0, NOON), 3)
+    assert (later.session >> 8, later.session & 255) == (mark(99, NOON + 3 * HOUR), 1)
+    for kind in ("impression", "dislike"):
+        assert [s.session for s in signals_of(row, event(kind, NOON, HAT), 99, plan)] == [0]
+    assert [s.session for s in signals_of(row, event("view", NOON, HAT), 99, PLAN)] == [0]
+
+
+def test_a_long_session_is_no_longer_than_its_byte() -> None:
+    """From 255 events of interest on it is as long as that."""
+    row = visitor(*[event("view", NOON + n, SHOE) for n in range(300)])
+    [signal] = signals_of(row, event("view", NOON + 300, HAT), 999, replace(PLAN, sessions=9))
+    assert signal.session == mark(0, NOON) << 8 | 255
 
 
 def previous(row: VisitorRow | None, told: StampedEvent) -> list[tuple[str, ...]]:

@@ -83,6 +83,19 @@ def test_an_item_counts_its_events_by_what_visitors_thought_of_others() -> None:
     assert row.opinions == {"+b": [1, 1, 0], "-b": [0, 0, 1], "+d": [0, 0, 1]}
 
 
+def test_an_item_keeps_the_last_sessions_it_was_wanted_in() -> None:
+    """Each once, as it was when the item came into it; the oldest goes when there are too many."""
+    plan = replace(PLAN, sessions=3)
+    row = None
+    for offset, (mark, length) in enumerate([(7, 1), (1, 2), (7, 9), (0x010000, 1), (5, 4)]):
+        wanted = Signal(0, "view", NOON, {"i:a": 1}, session=mark << 8 | length)
+        row = fold_item(row, "i:a", wanted, offset, plan)
+    assert row is not None
+    kept = [int.from_bytes(row.sessions[n : n + 4], "little") for n in range(0, 12, 4)]
+    assert [(told >> 8, told & 255) for told in kept] == [(1, 2), (0x010000, 1), (5, 4)]
+    assert len(row.sessions) == 12
+
+
 def test_sellers_and_segments_count_all_items_of_an_event() -> None:
     """One signal brings the number of items that fall to them."""
     seller = fold_seller(None, "s:s1", Signal(0, "view", NOON, {"s:s1": 3}), 0, PLAN)
