@@ -84,12 +84,12 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             kept += 1
         weight = 1.0 / np.sqrt(kept + 1.0)
         for k in range(kept):
-            mark = np.int64(last[j, k]) >> 8
+            mark = int(last[j, k]) >> 8
             if mark == own:
                 continue
             place = _place(marks, mark)
             marks[place] = mark
-            longest[place] = max(longest[place], np.int64(last[j, k]) & 255)
+            longest[place] = max(longest[place], int(last[j, k]) & 255)
             if j < several:
                 hits[place] += 1.0
                 share[place] += weight
@@ -105,11 +105,11 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             if theirs[i, k] == 0:
                 break
             kept += 1
-            mark = np.int64(theirs[i, k]) >> 8
+            mark = int(theirs[i, k]) >> 8
             place = _place(marks, mark)
             if marks[place] == 0:
                 continue
-            length = float(max(longest[place], np.int64(theirs[i, k]) & 255))
+            length = float(max(longest[place], int(theirs[i, k]) & 255))
             root = np.sqrt(length)
             cosine += share[place] / (root * np.sqrt(root))
             most = max(most, hits[place] / root)
