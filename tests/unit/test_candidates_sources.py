@@ -217,6 +217,19 @@ def test_session_neighbours_of_long_sessions_say_less(shop: Any) -> None:
     assert draw(SessionNeighbours(), inputs(shop, "me"), 1) == ["i2"]
 
 
+def test_session_neighbours_look_at_what_was_met_most(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where more was met with the session than there is time for, the rarest is left out."""
+    shop.stock(4)
+    for visitor, others in (("a", ["i1", "i2"]), ("b", ["i2", "i3"]), ("c", ["i3"])):
+        click(shop, visitor, *others, "i0")
+    click(shop, "me", "i0")
+    assert set(draw(SessionNeighbours(), inputs(shop, "me"), 9)) == {"i1", "i2", "i3"}
+    monkeypatch.setattr("personalization.candidates.session._CONSIDERED", 2)
+    assert set(draw(SessionNeighbours(), inputs(shop, "me"), 9)) == {"i2", "i3"}
+
+
 def test_session_neighbours_without_sessions_go_by_pairs(shop: Any) -> None:
     """A spec that keeps no sessions still has them, from what was met together."""
     shop = type(shop)(Spec(events=[Event("play", weight=1)], item=[], features=[Popularity()]))
