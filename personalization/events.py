@@ -70,7 +70,7 @@ class Signal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     the visitor's items before this one, newest first, without this one, where there are any.
     ``visitor`` is set for links only. ``opinions`` are, by the keys of items, what the visitor
     thought of other items before (see ``state.opinions``). ``session`` is what an event of
-    interest tells of its session (see ``state.sessions``; 0: nothing).
+    interest tells of its session (see ``state.sessions``; 0: of none).
     """
 
     offset: int

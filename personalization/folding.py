@@ -236,6 +236,7 @@ class StatsFold:
             event = event_index.get(signal.type)
             more = None if event is None else increment(event, signal.at, plan)
             previous, thought = signal.previous, signal.opinions
+            session = signal.session if plan.sessions else 0
             partly = signal.offset <= known
             for key, many in signal.counts.items():
                 row = counted.get(key)
@@ -264,8 +265,8 @@ class StatsFold:
                     add_previous(row, previous[key], more, plan)
                 if thought and key in thought and isinstance(row, ItemRow):
                     opinions.add(row.opinions, thought[key], more.event, plan)
-                if signal.session and isinstance(row, ItemRow):
-                    row.sessions = sessions.add(row.sessions, signal.session, plan)
+                if session and isinstance(row, ItemRow):
+                    row.sessions = sessions.add(row.sessions, session, plan)
         self.skip(offset, batch)
         if rejected:
             raise FoldError("; ".join(rejected))

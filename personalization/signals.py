@@ -27,8 +27,7 @@ def signals_of(
         _count_groups(counts, event, plan)
         previous = _previous(before, event, plan) if plan.weights[number] > 0 else {}
         told = _opinions(before, event, plan) if plan.opinions else {}
-        wanted = bool(plan.sessions) and plan.weights[number] > 0
-        session = _session(before, event, offset, plan) if wanted else 0
+        session = _session(before, event, offset, plan) if plan.weights[number] > 0 else 0
         if counts:
             kind, at, value = event.type, event.at, event.value
             signals.append(Signal(offset, kind, at, counts, value, previous, None, told, session))

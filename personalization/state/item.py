@@ -28,7 +28,7 @@ def fold_item(
         add_previous(row, signal.previous[key], more, plan)
     if key in signal.opinions:
         opinions.add(row.opinions, signal.opinions[key], more.event, plan)
-    if signal.session:
+    if signal.session and plan.sessions:
         row.sessions = sessions.add(row.sessions, signal.session, plan)
     return row
 

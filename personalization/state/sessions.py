@@ -1,9 +1,9 @@
 """In which sessions an item was wanted: what sessions like the visitor's are found by.
 
-With an event of interest the session that it is in is told to its items, and the row of each keeps
-the last ones, 4 bytes each, the newest last: 24 bits that mark the session and name nobody, made of
-the offset of the event that opened it and of its time, and how many events of interest it had by
-then (255: or more), as long sessions say less of each of their items.
+With an event of interest the session that it is in is told to its items; where the plan wants it,
+the row of each keeps the last ones, the newest last, in 4 bytes each. 24 bits mark the session and
+name nobody: they are made of the offset of the event that opened it and of its time. 8 bits say how
+many events of interest it had by then (255: or more), as long sessions say less of their items.
 """
 
 from personalization.events import StampedEvent

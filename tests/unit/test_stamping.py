@@ -92,7 +92,8 @@ def test_a_view_is_told_to_item_seller_and_segments() -> None:
     """Each once, with time and value; an unknown item has neither seller nor category."""
     signals = signals_of(None, event("view", NOON, HAT, value=2.5), 9, PLAN)
     keys = ("i:hat", "s:s|2", "g:global", "g:category:hats", "g:seller*category:s%7C2|hats")
-    assert signals == [Signal(9, "view", NOON, dict.fromkeys(keys, 1), 2.5)]
+    told = Signal(9, "view", NOON, dict.fromkeys(keys, 1), 2.5, session=mark(9, NOON) << 8 | 1)
+    assert signals == [told]
     [signal] = signals_of(None, event("view", NOON, PLAIN), 9, PLAN)
     assert list(signal.counts) == ["i:plain", "g:global"]
 
@@ -138,24 +139,22 @@ def test_items_hear_what_their_visitor_thought_of_others() -> None:
 
 def test_items_hear_of_the_session_they_were_wanted_in() -> None:
     """One mark for all of a session, another for the next; how long it was by then; nothing with
-    events that say nothing of interest, and nothing at all unless the plan keeps it."""
-    plan = replace(PLAN, sessions=9)
+    events that say nothing of interest. Whether rows keep it is for those who hear it."""
     row = visitor(event("impression", NOON, SHOE), event("view", NOON + 1, SHOE))
-    [first] = signals_of(None, event("view", NOON, SHOE), 0, plan)
-    [again] = signals_of(row, event("view", NOON + 2, HAT, BOOT), 99, plan)
-    [later] = signals_of(row, event("view", NOON + 3 * HOUR, HAT), 99, plan)
+    [first] = signals_of(None, event("view", NOON, SHOE), 0, PLAN)
+    [again] = signals_of(row, event("view", NOON + 2, HAT, BOOT), 99, PLAN)
+    [later] = signals_of(row, event("view", NOON + 3 * HOUR, HAT), 99, PLAN)
     assert (first.session >> 8, first.session & 255) == (mark(0, NOON), 1)
     assert (again.session >> 8, again.session & 255) == (mark(0, NOON), 3)
     assert (later.session >> 8, later.session & 255) == (mark(99, NOON + 3 * HOUR), 1)
     for kind in ("impression", "dislike"):
-        assert [s.session for s in signals_of(row, event(kind, NOON, HAT), 99, plan)] == [0]
-    assert [s.session for s in signals_of(row, event("view", NOON, HAT), 99, PLAN)] == [0]
+        assert [s.session for s in signals_of(row, event(kind, NOON, HAT), 99, PLAN)] == [0]
 
 
 def test_a_long_session_is_no_longer_than_its_byte() -> None:
     """From 255 events of interest on it is as long as that."""
     row = visitor(*[event("view", NOON + n, SHOE) for n in range(300)])
-    [signal] = signals_of(row, event("view", NOON + 300, HAT), 999, replace(PLAN, sessions=9))
+    [signal] = signals_of(row, event("view", NOON + 300, HAT), 999, PLAN)
     assert signal.session == mark(0, NOON) << 8 | 255
 
 

@@ -94,6 +94,8 @@ def test_an_item_keeps_the_last_sessions_it_was_wanted_in() -> None:
     kept = [int.from_bytes(row.sessions[n : n + 4], "little") for n in range(0, 12, 4)]
     assert [(told >> 8, told & 255) for told in kept] == [(1, 2), (0x010000, 1), (5, 4)]
     assert len(row.sessions) == 12
+    wanted = Signal(0, "view", NOON, {"i:a": 1}, session=7 << 8 | 1)
+    assert fold_item(None, "i:a", wanted, 0, PLAN).sessions == b""
 
 
 def test_sellers_and_segments_count_all_items_of_an_event() -> None:
