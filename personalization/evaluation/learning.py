@@ -24,7 +24,7 @@ class Collected:
     """Examples as they come. Only the last ``most`` lists are kept; ``missed`` counts those that
     no source had found what they were about for."""
 
-    def __init__(self, most: int = 8_000) -> None:
+    def __init__(self, most: int = 16_000) -> None:
         self.missed = 0
         self._most = most
         self._lists: list[tuple[int, F32, F32]] = []

@@ -18,7 +18,7 @@ from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
-NEGATIVES = 200
+NEGATIVES = 100
 
 
 class NextItem:
