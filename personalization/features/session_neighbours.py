@@ -10,6 +10,7 @@ from personalization.features.session import current_session
 from personalization.features.session_covisited import session_length
 from personalization.features.view import F32, U32, View
 from personalization.state import sessions
+from personalization.state.sessions import LENGTH_BITS, LONGEST
 
 if TYPE_CHECKING:
     from personalization.spec import Spec
@@ -84,12 +85,12 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             kept += 1
         weight = 1.0 / np.sqrt(kept + 1.0)
         for k in range(kept):
-            mark = int(last[j, k]) >> 8
+            mark = int(last[j, k]) >> LENGTH_BITS
             if mark == own:
                 continue
             place = _place(marks, mark)
             marks[place] = mark
-            longest[place] = max(longest[place], int(last[j, k]) & 255)
+            longest[place] = max(longest[place], int(last[j, k]) & LONGEST)
             if j < several:
                 hits[place] += 1.0
                 share[place] += weight
@@ -105,11 +106,11 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             if theirs[i, k] == 0:
                 break
             kept += 1
-            mark = int(theirs[i, k]) >> 8
+            mark = int(theirs[i, k]) >> LENGTH_BITS
             place = _place(marks, mark)
             if marks[place] == 0:
                 continue
-            length = float(max(longest[place], int(theirs[i, k]) & 255))
+            length = float(max(longest[place], int(theirs[i, k]) & LONGEST))
             root = np.sqrt(length)
             cosine += share[place] / (root * np.sqrt(root))
             most = max(most, hits[place] / root)

@@ -12,7 +12,7 @@ from personalization.state.rows import Session
 
 WIDTH = 4
 LENGTH_BITS = 8
-_MOST = (1 << LENGTH_BITS) - 1
+LONGEST = (1 << LENGTH_BITS) - 1
 _MARKS = (1 << (8 * WIDTH - LENGTH_BITS)) - 1
 _ALL = (1 << 64) - 1
 
@@ -41,7 +41,7 @@ def told(session: Session | None, event: StampedEvent, offset: int, plan: StateP
         opened, start = session.opened, session.start
         counted = zip(session.counts, plan.weights, strict=True)
         length = sum([count for count, weight in counted if weight > 0])
-    return mark(opened, start) << LENGTH_BITS | min(length + len(event.items), _MOST)
+    return mark(opened, start) << LENGTH_BITS | min(length + len(event.items), LONGEST)
 
 
 def add(kept: bytes, session: int, plan: StatePlan) -> bytes:
