@@ -18,8 +18,6 @@ from personalization.training.priors import (
 )
 from personalization.training.trials import NEVER, Trials, Tried
 
-pytestmark = pytest.mark.kernel
-
 AT = 1_795_000_000_000
 RATE = Rate("item", "click", per="impression", backoff=("category", "global"))
 SPEC = Spec(
