@@ -5,25 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from freshet.cli.of_file import file_arguments, spec_for
 from freshet.cli.options import loaded, plain, require_lightgbm, settings_flags
 
 if TYPE_CHECKING:
     from freshet.evaluation.survey import ProtocolName
 
-SPECS = {"polis": "personalization.presets.deliberation:deliberation"}
-"""What ranks a format where neither ``--spec`` nor the settings say."""
-
 
 @click.command("evaluate")
-@click.argument("path", type=click.Path(exists=True, path_type=Path), required=False)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["jsonl", "online-retail", "polis"]),
-    default="jsonl",
-    show_default=True,
-    help="What the file is.",
-)
+@file_arguments
 @click.option("--log", is_flag=True, help="Evaluate the log of a data folder instead.")
 @click.option(
     "--test",
@@ -94,8 +84,7 @@ def command(
     with plain(SettingsError, SourceError, EvaluationError, FileNotFoundError):
         found = loaded(config, data=data, spec=spec, surfaces=surfaces)
         settings = found.settings
-        chosen = found.origins["spec"] != "default"
-        declared = load_spec(SPECS.get(kind, settings.spec) if not chosen else settings.spec)
+        declared = load_spec(spec_for(kind, found))
         surface = load_surfaces(settings.surfaces, declared)["default"]
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freshet.cli.evaluate import SPECS
+from freshet.cli.of_file import file_arguments, spec_for
 from freshet.cli.options import CLUSTER, loaded, plain, settings_flags
 
 if TYPE_CHECKING:
@@ -21,15 +21,7 @@ _SEED = 1
 
 
 @click.command("priors")
-@click.argument("path", type=click.Path(exists=True, path_type=Path), required=False)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["jsonl", "online-retail", "polis"]),
-    default="jsonl",
-    show_default=True,
-    help="What the file is.",
-)
+@file_arguments
 @click.option("--json", "json_out", is_flag=True, help="Print all of it as JSON.")
 @settings_flags("data", "spec", *CLUSTER)
 def command(
@@ -82,8 +74,7 @@ def _report(found: "Loaded", path: Path | None, kind: str, bars: "Bars") -> "Rep
 
     settings = found.settings
     if path is not None:
-        chosen = found.origins["spec"] != "default"
-        spec = load_spec(settings.spec if chosen else SPECS.get(kind, settings.spec))
+        spec = load_spec(spec_for(kind, found))
         return priors_of_file(Feed(kind, path, _SEED), spec, bars.report)
 
     async def learned() -> "Report":
