@@ -1,9 +1,12 @@
 """A log with traffic to learn from."""
 
+import asyncio
+from pathlib import Path
+
 from eventlog.embedded import EmbeddedLog
 from eventlog.partitioner import partition_for
 from eventlog.protocol import Entry, TopicPartition
-from freshet.state import APP_ID
+from freshet.state import APP_ID, LOG
 from personalization.decisions import DECISIONS as DECISION
 from personalization.events import CatalogueRecord
 from tables.topics import (
@@ -36,3 +39,17 @@ async def append(log: EmbeddedLog, topic: str, key: str, value: bytes, at: int) 
     """One record."""
     tp = TopicPartition(topic, partition_for(key.encode(), PARTITIONS))
     await log.append({tp: [Entry(key.encode(), value, at)]})
+
+
+def written(folder: Path, told: Traffic, topic: str) -> None:
+    """A data folder's log with all that was told and, where that is anything, a record of another
+    version in ``topic``."""
+
+    async def write() -> None:
+        log = EmbeddedLog(folder / LOG)
+        await fill(log, told)
+        if told.records:
+            await append(log, topic, "old", b"\x01", told.records[0].at)
+        await log.stop()
+
+    asyncio.run(write())

@@ -1,6 +1,5 @@
 """``freshet priors``: from a log, or a file, to the lines of a spec."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from eventlog.embedded import EmbeddedLog
 from freshet.cli import main
 from freshet.priors import line
-from freshet.state import LOG
 from personalization.events import StampedEvent
 from personalization.features.rate import Rate
 from personalization.training.priors import BUCKETS, Values
 from tables.topics import VISITOR_EVENTS
-from tests.training_logs import append, fill
+from tests.training_logs import written
 from tests.training_shop import SPEC, Traffic, traffic
 
 CLICKED = "item_click_per_impression"
@@ -29,19 +26,6 @@ def priors(*arguments: str) -> str:
     done = CliRunner().invoke(main, ["priors", *arguments])
     assert done.exit_code == 0, done.output
     return done.stdout
-
-
-def written(folder: Path, told: Traffic) -> None:
-    """A data folder's log with all that was told, and an event of another version."""
-
-    async def write() -> None:
-        log = EmbeddedLog(folder / LOG)
-        await fill(log, told)
-        if told.events:
-            await append(log, VISITOR_EVENTS, "old", b"\x01", told.events[0].at)
-        await log.stop()
-
-    asyncio.run(write())
 
 
 def lines(told: Traffic) -> list[dict[str, Any]]:
@@ -68,7 +52,7 @@ def told() -> Traffic:
 def data(tmp_path_factory: pytest.TempPathFactory, told: Traffic) -> str:
     """The data folder of a shop."""
     folder = tmp_path_factory.mktemp("data")
-    written(folder, told)
+    written(folder, told, VISITOR_EVENTS)
     return str(folder)
 
 
@@ -162,7 +146,7 @@ def test_no_log_and_no_exposures_are_said(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["priors", "--data", str(tmp_path / "none")])
     assert done.exit_code == 1
     assert "holds no log" in done.output
-    written(tmp_path, Traffic())
+    written(tmp_path, Traffic(), VISITOR_EVENTS)
     text = priors("--data", str(tmp_path))
     assert f"{CLICKED}: strength 20, prior 0.02 stay. only 0 entities were exposed" in text
 

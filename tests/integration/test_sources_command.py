@@ -1,17 +1,14 @@
 """``freshet sources``: from a log to what each source gave and earned."""
 
-import asyncio
 import json
 from pathlib import Path
 
 from click.testing import CliRunner
 
-from eventlog.embedded import EmbeddedLog
 from freshet.cli import main
-from freshet.state import LOG
 from personalization.events import StampedEvent
 from tables.topics import DECISIONS
-from tests.training_logs import append, fill
+from tests.training_logs import written
 from tests.training_shop import PAGE, SPEC, Traffic, traffic
 
 ALL_TIME = ("--window", "36500d")
@@ -35,23 +32,10 @@ def pairs(events: list[StampedEvent], type: str) -> set[tuple[str, str]]:
     }
 
 
-def written(folder: Path, told: Traffic) -> None:
-    """A data folder's log with all that was told, and a decision of another version."""
-
-    async def write() -> None:
-        log = EmbeddedLog(folder / LOG)
-        await fill(log, told)
-        if told.decisions:
-            await append(log, DECISIONS, "old", b"\x01", told.decisions[0].at)
-        await log.stop()
-
-    asyncio.run(write())
-
-
 def test_counts_are_those_of_the_log(tmp_path: Path) -> None:
     """As JSON and as a table; what is not counted as an outcome earns nothing."""
     told = traffic(3, 60)
-    written(tmp_path, told)
+    written(tmp_path, told, DECISIONS)
     seen, clicked = pairs(told.events, "impression"), pairs(told.events, "click")
     found = json.loads(sources(tmp_path, "--json"))
     assert found["unreadable"] == 1
@@ -83,7 +67,7 @@ def test_counts_are_those_of_the_log(tmp_path: Path) -> None:
 
 def test_a_log_without_decisions_says_so(tmp_path: Path) -> None:
     """In words; so does a folder without a log."""
-    written(tmp_path, Traffic())
+    written(tmp_path, Traffic(), DECISIONS)
     assert sources(tmp_path) == "No decisions in this time.\n"
     done = CliRunner().invoke(main, ["sources", "--data", str(tmp_path / "none")])
     assert done.exit_code == 1
