@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_nearest() -> None:
         return lambda: index.put(slot, units[slot])
 
     def searches() -> dict[str, float]:
-        return held([lambda point=point: index.nearest(point, NEIGHBOURS) for point in asked])  # type: ignore[misc]
+        return held([partial(index.nearest, point, NEIGHBOURS) for point in asked])
 
     began = time.thread_time()
     held([put(slot) for slot in range(ITEMS - 10_000)])

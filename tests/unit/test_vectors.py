@@ -5,6 +5,7 @@ import pytest
 
 from personalization.columns import Columns, view_of
 from personalization.columns.vector_index import VectorIndex
+from personalization.events import Attribute
 from personalization.features.view import F32, Moment
 from personalization.state.rows import CatalogueRow
 from personalization.vectors import unit_of
@@ -33,9 +34,9 @@ def test_what_is_no_vector_is_not_known(value: object) -> None:
     assert unit_of(value, 2).tolist() == [0.0, 0.0]
 
 
-def listed(offset: int, vector: object, deleted: bool = False) -> CatalogueRow:
-    attributes = {"embedding": vector} if vector is not None else {}
-    return CatalogueRow(offset, NOW, NOW, None, attributes, deleted)  # type: ignore[arg-type]
+def listed(offset: int, vector: Attribute, deleted: bool = False) -> CatalogueRow:
+    attributes: dict[str, Attribute] = {} if vector is None else {"embedding": vector}
+    return CatalogueRow(offset, NOW, NOW, None, attributes, deleted)
 
 
 def test_columns_hold_the_vector_of_the_newest_row() -> None:
