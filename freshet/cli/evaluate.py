@@ -1,5 +1,6 @@
 """``freshet evaluate``."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of chance.")
 @click.option("--learn/--formula", default=True, help="Fit models, or rank with the formula.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 16),
+    help="How many replay it, each predicting for its visitors (default: one per core, up to 4).",
+)
 @click.option("--json", "json_out", is_flag=True, help="Print the outcome as JSON.")
 @click.option(
     "--report",
@@ -42,6 +48,7 @@ def command(
     protocol: "ProtocolName | None",
     seed: int,
     learn: bool,
+    processes: int | None,
     json_out: bool,
     report: Path | None,
     config: Path | None,
@@ -68,9 +75,10 @@ def command(
     from freshet.cli.progress import Bars
     from freshet.evaluation.feed import Feed
     from freshet.evaluation.log_feed import LogFeed
+    from freshet.evaluation.one_pass import Stream
     from freshet.evaluation.output import as_json, print_tables
     from freshet.evaluation.page import page
-    from freshet.evaluation.run import Request, Stream, evaluate
+    from freshet.evaluation.run import MOST_PROCESSES, Request, evaluate
     from freshet.evaluation.survey import EvaluationError
     from freshet.importers.source import SourceError
     from freshet.settings import SettingsError
@@ -88,7 +96,8 @@ def command(
         surface = load_surfaces(settings.surfaces, declared)["default"]
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:
-            request = Request(protocol, test, seed, learn)
+            several = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+            request = Request(protocol, test, seed, learn, processes=several)
             evaluation = evaluate(feed, declared, surface, request, bars.report)
         if report is not None:
             report.write_text(page(evaluation, str(path or settings.data)), "utf-8")

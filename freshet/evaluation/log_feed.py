@@ -17,7 +17,8 @@ _BATCH = 1_000
 
 
 class LogFeed:
-    """Events and catalogue of the log in ``folder``, as it is now: a server may have it open.
+    """Events and catalogue of the log in ``folder``, as it is now: a server may have it open, and
+    what it appends from now on is left out.
 
     Partitions are merged by the time of their records, each in its own order. An event comes
     before what the catalogue was told at the same time. What was served is left out, and what
@@ -30,36 +31,32 @@ class LogFeed:
         self._folder = folder
         log = EmbeddedLog(folder, read_only=True)
         try:
-            self.size = sum(
-                log.end_offset(TopicPartition(topic, partition))
-                - log.start_offset(TopicPartition(topic, partition))
+            self._ends = {
+                tp: log.end_offset(tp)
                 for topic in (VISITOR_EVENTS, CATALOGUE)
-                for partition in range(log.partitions(topic))
-            )
+                for tp in (TopicPartition(topic, at) for at in range(log.partitions(topic)))
+            }
+            self.size = sum(end - log.start_offset(tp) for tp, end in self._ends.items())
         finally:
             log.close()
 
     def __iter__(self) -> Iterator[Turn]:
         log = EmbeddedLog(self._folder, read_only=True)
         try:
-            events = [
-                _events(_records(log, TopicPartition(VISITOR_EVENTS, partition)))
-                for partition in range(log.partitions(VISITOR_EVENTS))
+            parts = [
+                (_events if tp.topic == VISITOR_EVENTS else _changes)(_records(log, tp, end))
+                for tp, end in self._ends.items()
             ]
-            changes = [
-                _changes(_records(log, TopicPartition(CATALOGUE, partition)))
-                for partition in range(log.partitions(CATALOGUE))
-            ]
-            for _, turn in heapq.merge(*events, *changes, key=lambda timed: timed[0]):
+            for _, turn in heapq.merge(*parts, key=lambda timed: timed[0]):
                 yield turn
         finally:
             log.close()
 
 
-def _records(log: EmbeddedLog, tp: TopicPartition) -> Iterator[Record]:
-    offset, end = log.start_offset(tp), log.end_offset(tp)
+def _records(log: EmbeddedLog, tp: TopicPartition, end: int) -> Iterator[Record]:
+    offset = log.start_offset(tp)
     while offset < end:
-        records = log.read(tp, offset, _BATCH)
+        records = log.read(tp, offset, min(_BATCH, end - offset))
         if not records:
             return
         yield from records

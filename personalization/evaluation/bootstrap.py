@@ -83,6 +83,15 @@ class Means:
         if self._waiting == _BLOCK:
             self._take()
 
+    def merge(self, other: "Means") -> None:
+        """Take in the results of ``other``, of the same seed and shape."""
+        self._take()
+        other._take()
+        self._counts += other._counts
+        self._totals += other._totals
+        self._weights += other._weights
+        self._sums += other._sums
+
     def count(self, cohort: int) -> int:
         """How many results a cohort has."""
         self._take()

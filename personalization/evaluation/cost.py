@@ -31,9 +31,13 @@ class Cost:
             self._night(day)
 
     def asked(self, pairs: int) -> None:
-        """A tested event: one ranking, of ``pairs`` candidates."""
+        """A tested event: one ranking, of ``pairs`` candidates (0: another pass counts them)."""
         self.decisions += 1
         self.scored_pairs += pairs
+
+    def merge(self, other: "Cost") -> None:
+        """Take in the pairs of another pass over the same stream: decisions are all in both."""
+        self.scored_pairs += other.scored_pairs
 
     def report(self, items: int) -> dict[str, float]:
         """Everything, for a catalogue of ``items`` at the end. A nightly job scores every item

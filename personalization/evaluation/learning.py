@@ -14,6 +14,7 @@ from personalization.training.fit import fit as fit_examples
 from personalization.training.labels import Objective
 
 HELD_OUT = 0.15
+FEWEST = 100
 
 _MANY = {"learning_rate": 0.08, "num_leaves": 31, "min_data_in_leaf": 100, "lambda_l2": 1.0}
 # Of some hundred candidates one is wanted: all pairs with it count, and as much as in a short list.
@@ -38,9 +39,11 @@ class Collected:
     def __len__(self) -> int:
         return len(self._lists)
 
-    def examples(self, since: int = 0) -> Examples:
-        """All lists from ``since`` (ms) on."""
+    def examples(self, since: int = 0) -> Examples | None:
+        """All lists from ``since`` (ms) on, if there are any."""
         lists = [one for one in self._lists if one[0] >= since]
+        if not lists:
+            return None
         labels = np.concatenate([one[2] for one in lists])
         return Examples(
             np.concatenate([one[1] for one in lists]),
@@ -62,15 +65,17 @@ def some_of(labels: F32, allowed: Bool, negatives: int, random: np.random.Genera
 
 
 def fit(
-    examples: Examples,
+    examples: Examples | None,
     feature_set: str,
     columns: Sequence[str],
     objective: Objective = "lambdarank",
 ) -> Scorer | None:
     """A model as ``freshet train`` fits it, scored as a server scores; the newest lists stop it.
 
-    ``None`` where all outcomes are the same.
+    ``None`` where there are few, or all outcomes are the same.
     """
+    if examples is None or len(examples) < FEWEST:
+        return None
     lists = len(examples)
     split = lists - max(1, int(lists * HELD_OUT))
     train, stop = examples.part(0, split), examples.part(split, lists)

@@ -19,6 +19,7 @@ from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
 NEGATIVES = 100
+TUNED = 2_000
 
 
 class NextItem:
@@ -64,7 +65,7 @@ class NextItem:
                 continue
             if purpose.test:
                 self._test(query, target)
-            if target and purpose.tune:
+            if target and purpose.tune and self._stage.tuned < TUNED:
                 self._tune(query, target)
             if purpose.study:
                 self._study(query, target)

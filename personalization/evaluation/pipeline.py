@@ -37,16 +37,20 @@ class Realtime:
         self.scorer = scorer
         self.pairs = 0
         self._last: tuple[Query, Listed, F32] | None = None
+        self._considered: tuple[Query, Considered] | None = None
         self._world = world
         self._wanted = wanted
 
     def consider(self, query: Query) -> Considered:
         """The candidates and their features, before they are scored."""
-        at, world = query.asker.at, self._world
-        ids, sources = world.candidates(query.row, at, self._wanted)
-        matrix = world.matrix(query.row, ids, query.asker.moment)
-        self.pairs = len(ids)
-        return Considered(world.columns.slots(ids), matrix, sources)
+        if self._considered is None or self._considered[0] is not query:
+            world = self._world
+            ids, sources = world.candidates(query.row, query.asker.at, self._wanted)
+            matrix = world.matrix(query.row, ids, query.asker.moment)
+            considered = Considered(world.columns.slots(ids), matrix, sources)
+            self._considered = (query, considered)
+        self.pairs = len(self._considered[1].slots)
+        return self._considered[1]
 
     def rank(self, query: Query, size: int) -> Ranking:
         """By score; what no source found is not there."""

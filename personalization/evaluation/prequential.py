@@ -17,7 +17,6 @@ from personalization.training.examples import Examples
 from personalization.wire import KINDS, Line, Rejected
 
 _EVER = 1 << 60
-_FEW = 100
 
 
 class Turn(NamedTuple):
@@ -34,7 +33,7 @@ class Schedule:
     """How a pass learns. Of the events predicted in the last ``window`` ms before a fit the
     ``share`` is studied; a fit is made at the test's start and then every ``refit`` ms (0: never
     again), or every ``refit_events`` tested events. ``share`` 0 means that the formula ranks.
-    Variants are tuned on the studied events of the last ``tuning`` ms before the test."""
+    Variants are tuned on studied events of the last ``tuning`` ms before the test."""
 
     share: float
     window: int = 60 * DAY
@@ -44,7 +43,8 @@ class Schedule:
 
 
 class Prequential:
-    """The pass. ``fit`` makes a scorer of examples, if there is something to learn."""
+    """The pass. ``fit`` makes a scorer of examples, if there is something to learn; ``mine`` says
+    for whom this pass predicts, if others predict for the others."""
 
     def __init__(
         self,
@@ -54,10 +54,11 @@ class Prequential:
         protocol: EvaluationProtocol,
         split: Split,
         schedule: Schedule,
-        fit: Callable[[Examples], Scorer | None],
+        fit: Callable[[Examples | None], Scorer | None],
         cost: Cost,
         *,
         seed: int,
+        mine: Callable[[Asker], bool] | None = None,
     ) -> None:
         self.events = 0
         self.rejected = 0
@@ -71,6 +72,7 @@ class Prequential:
         self._fit = fit
         self._cost = cost
         self._seed = seed
+        self._mine = mine
         self._predicted = 0
         self._next_fit: int | None = None
         self._next_fit_event = 0
@@ -110,11 +112,12 @@ class Prequential:
         if phase == "train" and asker.at < start - schedule.window:
             study = False
         tune = study and phase == "train" and asker.at >= start - schedule.tuning
-        purpose = Purpose(phase == "test", study, tune)
+        test, mine = phase == "test", self._mine is None or self._mine(asker)
+        purpose = Purpose(test and mine, study and mine, tune)
         if any(purpose):
             self._protocol.before(asker, line, purpose)
-            if purpose.test:
-                self._cost.asked(self._realtime.pairs)
+        if test:
+            self._cost.asked(self._realtime.pairs if mine else 0)
 
     def _learn(self, now: int) -> None:
         if self._next_fit is None:
@@ -124,12 +127,11 @@ class Prequential:
         schedule = self._schedule
         self._next_fit = now + schedule.refit if schedule.refit else _EVER
         self._next_fit_event = self._predicted + (schedule.refit_events or _EVER)
-        if len(self._protocol.collected) >= _FEW:
-            scorer = self._fit(self._protocol.collected.examples(now - schedule.window))
-            if scorer is not None:
-                self.fits += 1
-                self._realtime.scorer = scorer
-                self._frozen.use(scorer)
+        scorer = self._fit(self._protocol.collected.examples(now - schedule.window))
+        if scorer is not None:
+            self.fits += 1
+            self._realtime.scorer = scorer
+            self._frozen.use(scorer)
 
     def _take_in(self, lines: Sequence[Line]) -> None:
         for line in lines:

@@ -42,6 +42,10 @@ class Results:
         flat: F64 = np.array(values, np.float64).reshape(-1)
         self._means.add(visitor, cohorts, flat)
 
+    def merge(self, other: "Results") -> None:
+        """Take in what another pass over the same stream found for other visitors."""
+        self._means.merge(other._means)
+
     def cells(self) -> Iterator[Cell]:
         """Everything there is, arm by arm."""
         width = len(self.metrics)

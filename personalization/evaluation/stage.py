@@ -64,6 +64,11 @@ class Stage:
         self._blocked[slots] = True
         return self._blocked
 
+    @property
+    def tuned(self) -> int:
+        """How often the variants were compared."""
+        return min(map(len, self._tuned.values()))
+
     def tune(self, gain: float, variant: Variant) -> None:
         """A ranking by ``variant`` gained so much."""
         self._tuned[variant].append(gain)

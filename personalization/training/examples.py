@@ -113,3 +113,24 @@ def graded(labels: F32) -> tuple[I32, Sequence[float]]:
     gains: F64
     gains, grades = np.unique(np.append(labels, 0.0), return_inverse=True)
     return grades[:-1].astype(np.int32), gains.tolist()
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """The lists of several, in the order of time; of one time those of the first part first.
+
+    Of what is not known of all parts only what every list has is kept: matrix, labels, weights.
+    """
+    at = np.concatenate([part.at for part in parts])
+    order = np.argsort(at, kind="stable")
+    groups = np.concatenate([part.groups for part in parts])
+    ends = np.cumsum(groups, dtype=np.int64)
+    rows = np.concatenate(
+        [np.arange(ends[place] - groups[place], ends[place]) for place in order.tolist()]
+    )
+    return Examples(
+        np.concatenate([part.matrix for part in parts])[rows],
+        np.concatenate([part.labels for part in parts])[rows],
+        groups[order],
+        at[order],
+        np.concatenate([part.weights for part in parts])[rows],
+    )

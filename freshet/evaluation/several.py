@@ -1,0 +1,74 @@
+"""One evaluation by several processes: each replays everything, and predicts for its visitors."""
+
+import os
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Barrier, BrokenBarrierError
+from typing import Any
+
+from freshet.evaluation.one_pass import Passed, Report, Task, run_pass
+from freshet.evaluation.share import Share
+from personalization.evaluation.results import Results
+
+_barrier: Any = None
+
+
+def run_several(task: Task, report: Report, processes: int) -> Passed:
+    """What one pass would find. This process is one of them, and reports for all.
+
+    An exception of any of them is raised here.
+    """
+    context = get_context("spawn")
+    barrier: Any = context.Barrier(processes)
+
+    def ended(future: "Future[Passed]") -> None:
+        if future.exception() is not None:
+            barrier.abort()
+
+    with (
+        TemporaryDirectory(prefix="freshet-evaluate-") as folder,
+        ProcessPoolExecutor(processes - 1, context, _take, (barrier,)) as pool,
+    ):
+        others = []
+        for number in range(1, processes):
+            others.append(pool.submit(_other, task, number, processes, folder, os.getpid()))
+            others[-1].add_done_callback(ended)
+        try:
+            passed = run_pass(task, report, _share(0, processes, folder, barrier))
+        except BrokenBarrierError:
+            for future in others:
+                future.result()
+            raise
+        except BaseException:
+            barrier.abort()
+            raise
+        for future in others:
+            merge(passed, future.result())
+        return passed
+
+
+def merge(passed: Passed, other: Passed) -> None:
+    """Add what ``other`` found to ``passed``."""
+    if not isinstance(passed.results, Results) or not isinstance(other.results, Results):
+        raise TypeError("results of exposures cannot be merged")
+    passed.results.merge(other.results)
+    passed.cost.merge(other.cost)
+
+
+def _share(number: int, of: int, folder: str, barrier: Barrier) -> Share:
+    return Share(number, of, Path(folder), barrier)
+
+
+def _take(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _other(task: Task, number: int, of: int, folder: str, parent: int) -> Passed:
+    def go_on(*_: object) -> None:
+        if os.getppid() != parent:
+            raise RuntimeError("the process that asked for this has ended")
+
+    return run_pass(task, go_on, _share(number, of, folder, _barrier))
