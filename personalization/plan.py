@@ -58,13 +58,15 @@ class AffinityPlan(msgspec.Struct, frozen=True):
     """One top-K map of a visitor: values of ``dimension``, by part of day where ``by_daypart``;
     of ``amounts_dimension`` it sums events' values.
 
-    ``half_life`` is in ms; ``size`` is K.
+    ``half_life`` is in ms; ``size`` is K, of keys up to ``key_bytes`` long: where the longest is
+    longer, as many fewer are kept.
     """
 
     dimension: str
     by_daypart: bool
     half_life: int
     size: int
+    key_bytes: int = MAX_ID_BYTES
 
 
 class ShownPlan(msgspec.Struct, frozen=True):

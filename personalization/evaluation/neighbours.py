@@ -14,7 +14,7 @@ from personalization.features.view import F64, I64
 _SESSIONS = 1 << 15
 _LENGTH = 96
 _PER_ITEM = 192
-_ASKED = 48
+_ASKED = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,16 @@ class Variant:
     """How neighbours count. ``nearest`` sessions are looked at (0: items met together, by cosine,
     instead of sessions); the weight of an item of the visitor falls with its place by ``fade``,
     and items before this session count ``before`` as much. A session of n items says of each
-    n ** -``length`` as much: that a basket of hundreds holds two of them says little. What the
-    visitor had k times before counts 1 + k times ``again`` as much."""
+    n ** -``length`` as much: that a basket of hundreds holds two of them says little. How like it
+    is counts to the power of ``sharp``: the larger, the more the nearest say. What the visitor had
+    k times before counts 1 + k times ``again`` as much."""
 
     nearest: int
     fade: float
     before: float
     length: float
     again: float
+    sharp: float = 1.0
 
 
 VARIANTS = (
@@ -37,6 +39,8 @@ VARIANTS = (
     Variant(0, 1.0, 0.1, 0.75, 0.0),
     Variant(0, 1.0, 0.1, 0.75, 1.0),
     Variant(0, 0.8, 0.3, 0.75, 1.0),
+    Variant(0, 1.0, 0.1, 1.0, 1.0, 2.0),
+    Variant(0, 1.0, 0.1, 1.3, 1.0, 2.0),
     Variant(100, 0.95, 0.3, 0.0, 0.0),
     Variant(100, 1.0, 0.1, 0.5, 1.0),
     Variant(400, 1.0, 0.1, 0.5, 1.0),
@@ -77,6 +81,7 @@ class Neighbours(RankingArm):
                 weights,
                 variant.nearest,
                 variant.length,
+                variant.sharp,
                 self._numbers,
                 self._lengths,
                 self._items,
@@ -117,14 +122,15 @@ def _asked(query: Query, variant: Variant) -> tuple[I64, F64]:
 
 
 @kernel(
-    "void(int64[::1], float64[::1], int64, float64, int64[::1], int64[::1], int64[:, ::1],"
-    " int64[:, ::1], int64[::1], float64[::1])"
+    "void(int64[::1], float64[::1], int64, float64, float64, int64[::1], int64[::1],"
+    " int64[:, ::1], int64[:, ::1], int64[::1], float64[::1])"
 )
 def score_neighbours(
     asked: I64,
     weights: F64,
     nearest: int,
     length: float,
+    sharp: float,
     numbers: I64,
     lengths: I64,
     items: I64,
@@ -155,7 +161,7 @@ def score_neighbours(
     for n in range(1, len(share_of)):
         share_of[n] = float(n) ** -length
     for s in range(several):
-        similar[s] *= share_of[lengths[found[s] % rows]]
+        similar[s] = similar[s] ** sharp * share_of[lengths[found[s] % rows]]
     least = 0.0
     if 0 < nearest < several:
         least = np.sort(similar[:several])[several - nearest]

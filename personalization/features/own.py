@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from personalization.spec import Spec
 
 ITEM_ITSELF = "item"
+_ID_BYTES = 16
 
 
 class Own(Feature, frozen=True):
@@ -22,17 +23,18 @@ class Own(Feature, frozen=True):
     sign(w) * log1p(\\|w\\|); ``own_count``, log1p of how many events it were; ``own_rate``, events
     per session of theirs (frequency beats recency in repeat consumption: Reiter-Haas et al.,
     RecSys 2021; both are here). 0 for an item never met, or met long ago: the ``size`` heaviest
-    items are kept, at ``half_life``.
+    items are kept, at ``half_life``; where the longest id is longer than 16 bytes, as many fewer.
     """
 
     half_life: str = "60d"
-    size: int = 40
+    size: int = 160
 
     def columns(self, spec: "Spec") -> tuple[str, ...]:
         return ("own_weight", "own_count", "own_rate")
 
     def affinities(self) -> tuple[AffinityPlan, ...]:
-        return (AffinityPlan(ITEM_ITSELF, False, duration_ms(self.half_life), self.size),)
+        half_life = duration_ms(self.half_life)
+        return (AffinityPlan(ITEM_ITSELF, False, half_life, self.size, _ID_BYTES),)
 
     def compute(self, view: View, out: F32) -> None:
         visitor = view.visitor

@@ -108,7 +108,7 @@ def default_surface(
             SourcePlan("session", 150),
             SourcePlan("covisited", 20),
             *([SourcePlan("near", 50)] if vectors else []),
-            SourcePlan("own", 30),
+            SourcePlan("own", 100),
             SourcePlan("affinity", 50),
             SourcePlan("trending", 30),
             SourcePlan("popular", 30),

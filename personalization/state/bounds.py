@@ -44,7 +44,7 @@ def worst_visitor_row(plan: StatePlan) -> int:
 
 def _keys(ids: list[str], affinity: AffinityPlan) -> list[str]:
     prefix = f"{len(DAYPARTS) - 1}|" if affinity.by_daypart else ""
-    return [prefix + id for id in ids[: affinity.size]]
+    return [prefix + id[-affinity.key_bytes :] for id in ids[: affinity.size]]
 
 
 def _sizes(plan: StatePlan) -> list[int]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import fsum, inf
 
 from personalization.decay import decay_factor
+from personalization.plan import MAX_ID_BYTES
 from personalization.state.rows import TopK
 
 Entries = dict[str, tuple[float, int]]
@@ -28,14 +29,20 @@ def add(topk: TopK, key: str, weight: float, at: int, half_life: int, size: int)
 
 
 def add_all(
-    topk: TopK, keys: Collection[str], weight: float, at: int, half_life: int, size: int
+    topk: TopK,
+    keys: Collection[str],
+    weight: float,
+    at: int,
+    half_life: int,
+    size: int,
+    key_bytes: int = MAX_ID_BYTES,
 ) -> None:
     """Add ``weight`` of each of ``keys`` at ``at`` ms; ``topk`` changes.
 
     A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
-    earlier one with what would be left of it by then. Where that makes more than ``size`` keys,
-    the lightest but the newcomers go (of equal ones the first in the alphabet): what is newest
-    can always grow.
+    earlier one with what would be left of it by then. Where that makes more than ``size`` keys
+    (fewer, if one is longer than ``key_bytes``), the lightest but the newcomers go (of equal ones
+    the first in the alphabet): what is newest can always grow.
 
     >>> topk = TopK()
     >>> add_all(topk, ("a", "b"), 1.0, 1_000, 500, 2)
@@ -57,8 +64,9 @@ def add_all(
     for key in keys:
         entry = entries.get(key)
         entries[key] = (weight, 1) if entry is None else (entry[0] + weight, entry[1] + 1)
-    if len(entries) > size:
-        topk.lost += _evict(entries, keys, size)
+    most = _room(entries, size, key_bytes)
+    if len(entries) > most:
+        topk.lost += _evict(entries, keys, most)
 
 
 def add_plain(weights: dict[str, float], keys: Iterable[str], weight: float, size: int) -> None:
@@ -90,10 +98,10 @@ def weights_at(topk: TopK, now: int, half_life: int) -> dict[str, float]:
     return {key: weight * factor for key, (weight, _) in topk.entries.items()}
 
 
-def merge(maps: Sequence[TopK], half_life: int, size: int) -> TopK:
+def merge(maps: Sequence[TopK], half_life: int, size: int, key_bytes: int = MAX_ID_BYTES) -> TopK:
     """The map of all that went into ``maps`` (at least one), to the same bits in any order.
 
-    Its entries are in the order of their keys; ``lost`` grows by what ``size`` leaves out.
+    Its entries are in the order of their keys; ``lost`` grows by what finds no room.
     """
     at = max(topk.at for topk in maps)
     weights: dict[str, list[float]] = {}
@@ -106,10 +114,19 @@ def merge(maps: Sequence[TopK], half_life: int, size: int) -> TopK:
             weights.setdefault(key, []).append(weight * factor)
             counts[key] = counts.get(key, 0) + count
     sums = sorted((abs(total), key, total) for key, total in _summed(weights))
-    evicted, kept = sums[: max(len(sums) - size, 0)], sums[max(len(sums) - size, 0) :]
+    over = max(len(sums) - _room(weights, size, key_bytes), 0)
+    evicted, kept = sums[:over], sums[over:]
     lost.extend(weight for weight, _, _ in evicted)
     entries = {key: (total, counts[key]) for key, total in sorted((k, t) for _, k, t in kept)}
     return TopK(at=at, lost=fsum(lost), entries=entries)
+
+
+def _room(keys: Collection[str], size: int, key_bytes: int) -> int:
+    """How many keys may be kept where all of ``keys`` are candidates."""
+    if len(keys) * MAX_ID_BYTES <= size * key_bytes or key_bytes == MAX_ID_BYTES:
+        return size
+    longest = max([len(key.encode()) for key in keys])
+    return size if longest <= key_bytes else size * key_bytes // longest
 
 
 def _summed(weights: dict[str, list[float]]) -> Iterable[tuple[str, float]]:

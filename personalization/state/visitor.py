@@ -192,7 +192,8 @@ def _add_affinities(
         else:
             topk.add_plain(next(plain), values, weight, plan.session_size)
         if values:
-            topk.add_all(kept, values, weight, at, affinity.half_life, affinity.size)
+            half_life, size, key_bytes = affinity.half_life, affinity.size, affinity.key_bytes
+            topk.add_all(kept, values, weight, at, half_life, size, key_bytes)
 
 
 def _amount(event: StampedEvent) -> float:

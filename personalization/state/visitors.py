@@ -35,8 +35,10 @@ def merge_visitors(rows: Sequence[tuple[int, VisitorRow]], plan: StatePlan) -> V
         counters=values,
         counts=counts,
         affinities=[
-            topk.merge([row.affinities[index] for row in parts], plan_.half_life, plan_.size)
-            for index, plan_ in enumerate(plan.affinities)
+            topk.merge(
+                [row.affinities[index] for row in parts], of.half_life, of.size, of.key_bytes
+            )
+            for index, of in enumerate(plan.affinities)
         ],
         numbers=_merge_numbers(parts, at, plan),
         last=[interaction for _, interaction in newest],

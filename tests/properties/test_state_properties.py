@@ -313,6 +313,33 @@ def test_merged_top_k_stays_within_its_stated_error(
         assert -1e-9 <= weight - found <= merged.lost + 1e-9
 
 
+long_keys = st.sampled_from(["a", "bb", "ccc", "dddd", "e" * 8, "é" * 8, "g" * 32])
+long_additions = st.lists(st.tuples(long_keys, times, weights), max_size=30)
+
+
+@given(st.lists(long_additions, min_size=1, max_size=3))
+def test_long_keys_leave_room_for_fewer(added: list[list[tuple[str, int, float]]]) -> None:
+    """Of eight keys up to four bytes long: they take as many bytes at most, or are one, the error
+    is what they say, and merging has one outcome in any order."""
+    size, key_bytes = 8, 4
+    maps = [TopK() for _ in added]
+    for kept, part in zip(maps, added, strict=True):
+        for key, at, weight in part:
+            topk.add_all(kept, (key,), weight, at, HALF_LIFE, size, key_bytes)
+            assert key in kept.entries
+    merged = topk.merge(maps, HALF_LIFE, size, key_bytes)
+    for other in itertools.permutations(maps):
+        assert repr(topk.merge(other, HALF_LIFE, size, key_bytes)) == repr(merged)
+    for kept in (*maps, merged):
+        taken = sum(len(key.encode()) for key in kept.entries)
+        assert taken <= size * key_bytes or len(kept.entries) == 1
+    merged = at_the_end(merged)
+    exact = unbounded([entry for part in added for entry in part], merged.at)
+    for key, weight in exact.items():
+        found = merged.entries.get(key, (0.0, 0))[0]
+        assert -1e-9 <= weight - found <= merged.lost + 1e-9
+
+
 @given(st.lists(st.lists(interactions(), min_size=1, max_size=6), min_size=2, max_size=4))
 def test_linked_visitors_merge_to_the_same_bits_in_any_order(
     histories: list[list[StampedEvent]],
