@@ -2,10 +2,10 @@
 
 import os
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
 from freshet.evaluation.one_pass import Passed, Report, Task, run_pass
@@ -29,11 +29,11 @@ def run_several(task: Task, report: Report, processes: int) -> Passed:
 
     with (
         TemporaryDirectory(prefix="freshet-evaluate-") as folder,
-        ProcessPoolExecutor(processes - 1, context, _take, (barrier,)) as pool,
+        ProcessPoolExecutor(processes - 1, context, _begin, (barrier,)) as pool,
     ):
         others = []
         for number in range(1, processes):
-            others.append(pool.submit(_other, task, number, processes, folder, os.getpid()))
+            others.append(pool.submit(_other, task, number, processes, folder))
             others[-1].add_done_callback(ended)
         try:
             passed = run_pass(task, report, _share(0, processes, folder, barrier))
@@ -61,14 +61,17 @@ def _share(number: int, of: int, folder: str, barrier: Barrier) -> Share:
     return Share(number, of, Path(folder), barrier)
 
 
-def _take(barrier: Barrier) -> None:
+def _begin(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _other(task: Task, number: int, of: int, folder: str, parent: int) -> Passed:
-    def go_on(*_: object) -> None:
-        if os.getppid() != parent:
-            raise RuntimeError("the process that asked for this has ended")
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+    os._exit(1)
 
-    return run_pass(task, go_on, _share(number, of, folder, _barrier))
+
+def _other(task: Task, number: int, of: int, folder: str) -> Passed:
+    return run_pass(task, lambda *_: None, _share(number, of, folder, _barrier))

@@ -3,6 +3,9 @@
 import json
 import random
 import re
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +15,8 @@ from click.testing import CliRunner
 from freshet.cli import main
 from freshet.evaluation.feed import Feed
 from personalization.evaluation.cohorts import COHORTS
-from tests.replays import shop_log, turn
+from tests.processes import FRESHET, clean_environ
+from tests.replays import START, shop_log, turn
 
 ARMS = ["popularity", "recent", "frequent", "knn", "nightly", "nightly_live", "realtime"]
 
@@ -143,3 +147,35 @@ def test_events_of_one_time_come_in_an_order_drawn_with_the_seed(tmp_path: Path)
     assert sorted(order(1)) == sorted(order(2))
     of_visitor = [one.lines[0].visitor for one in Feed("jsonl", path, 1)][1:]
     assert of_visitor == ["v0"] * 10 + ["v1"] * 10
+
+
+def test_nothing_goes_on_where_an_evaluation_is_killed(tmp_path: Path) -> None:
+    """The process that helps it ends, too."""
+    with (tmp_path / "events.jsonl").open("w") as file:
+        for number in range(60_000):
+            event = {"type": "purchase", "visitor": f"v{number % 997}", "item": f"i{number % 89}"}
+            file.write(json.dumps(event | {"at": START + number * 60_000}) + "\n")
+    evaluating = subprocess.Popen(
+        [*FRESHET, "evaluate", "events.jsonl", "--formula", "--processes", "2"],
+        cwd=tmp_path,
+        env={**clean_environ(), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Each keeps rows in three folders, and there is one where they meet.
+        until(lambda: len(list(tmp_path.glob("freshet-evaluate-*"))) == 7)
+        told = Path(f"/proc/{evaluating.pid}/task/{evaluating.pid}/children").read_text()
+    finally:
+        evaluating.kill()
+        evaluating.wait()
+    assert len(told.split()) >= 1
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in told.split()))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what must come true within a minute."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
