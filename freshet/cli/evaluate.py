@@ -100,8 +100,8 @@ def command(
     with plain(SettingsError, SourceError, EvaluationError, FileNotFoundError):
         found = loaded(config, data=data, spec=spec, surfaces=surfaces)
         settings = found.settings
-        declared = load_spec(spec_for(kind, found))
-        surface = load_surfaces(settings.surfaces, declared)["default"]
+        declared = spec_for(kind, found)
+        surface = load_surfaces(settings.surfaces, load_spec(declared))["default"]
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:
             several = processes or min(os.cpu_count() or 1, MOST_PROCESSES)

@@ -10,6 +10,7 @@ from freshet.evaluation.arms import Chance, protocol_with_arms
 from freshet.evaluation.share import Share
 from freshet.evaluation.spill import Spill
 from freshet.evaluation.survey import ProtocolName, Survey
+from freshet.specs import load_spec
 from personalization.evaluation.cost import Cost
 from personalization.evaluation.learning import fit
 from personalization.evaluation.pipeline import Frozen, Realtime
@@ -19,7 +20,6 @@ from personalization.evaluation.split import Split
 from personalization.ranking.formula import Formula
 from personalization.ranking.surface import Surface
 from personalization.replaying.world import World
-from personalization.spec import Spec
 
 _EVERY = 500
 
@@ -41,10 +41,11 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be done, found out and decided: it can be sent to another process."""
+    """What is to be done, found out and decided: it can be sent to another process. ``spec`` is
+    ``module:attribute``, as functions of a spec cannot all be sent."""
 
     feed: Stream
-    spec: Spec
+    spec: str
     surface: Surface
     found: Survey
     positives: tuple[str, ...]
@@ -68,7 +69,7 @@ class Passed:
 
 def run_pass(task: Task, report: Report, share: Share | None = None) -> Passed:
     """Replay the stream; predict for the visitors of ``share`` (``None``: all)."""
-    spec, seed = task.spec, task.chance.seed
+    spec = load_spec(task.spec)
     with ExitStack() as stack:
         live, lagging, mine = (stack.enter_context(Spill()) for _ in range(3))
         world, cost = World(spec, live), Cost()
@@ -102,7 +103,7 @@ def run_pass(task: Task, report: Report, share: Share | None = None) -> Passed:
             task.schedule,
             learn if share is None else partial(share.fit, learn),
             cost,
-            seed=seed,
+            seed=task.chance.seed,
             mine=None if share is None else share.mine,
         )
         for number, turn in enumerate(task.feed):

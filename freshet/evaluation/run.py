@@ -15,9 +15,9 @@ from freshet.evaluation.survey import (
     split_of,
     survey,
 )
+from freshet.specs import load_spec
 from personalization.evaluation.results import Cell
 from personalization.ranking.surface import Surface
-from personalization.spec import Spec
 
 MOST_PROCESSES = 4  # unless asked for: each holds the whole state
 _WORTH_IT = 50_000  # turns: starting another process takes seconds
@@ -55,12 +55,15 @@ class Evaluation:
 
 
 def evaluate(
-    feed: Stream, spec: Spec, surface: Surface, request: Request, report: Report
+    feed: Stream, spec: str, surface: Surface, request: Request, report: Report
 ) -> Evaluation:
-    """Survey the stream, then one prequential pass. Raises ``EvaluationError``."""
+    """Survey the stream, then one prequential pass; ``spec`` is ``module:attribute``.
+
+    Raises ``EvaluationError``, or ``SettingsError`` for the spec.
+    """
     began = time.monotonic()
     found = survey(feed, lambda done: report("looking", done, max(feed.size, done)))
-    positives = positives_of(spec, found)
+    positives = positives_of(load_spec(spec), found)
     name = request.protocol or protocol_of(found)
     split = split_of(request.test, found, name, positives)
     schedule = schedule_of(split, found, name, positives, learn=request.learn)

@@ -15,7 +15,6 @@ from freshet.evaluation.feed import Feed
 from freshet.evaluation.run import Evaluation, Request, evaluate
 from freshet.evaluation.survey import ProtocolName
 from personalization.evaluation.prequential import Turn
-from personalization.presets.marketplace import marketplace
 from personalization.ranking.surface import default_surface
 from tests.replays import shop_log
 
@@ -50,9 +49,32 @@ def shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def evaluated(feed: Feed, name: ProtocolName, processes: int, *, learn: bool = False) -> Evaluation:
+MARKETPLACE = "personalization.presets.marketplace:marketplace"
+NESTED = """
+from personalization.features.age import Age
+from personalization.spec import Event, Spec
+
+
+def declared():
+    events = [Event("impression"), Event("click", weight=1.0), Event("purchase", weight=5.0)]
+    spec = Spec(events=events, item=[], features=[Age("item")])
+
+    @spec.feature
+    def twice(item_age):
+        return 2 * item_age
+
+    return spec
+
+
+spec = declared()
+"""
+
+
+def evaluated(
+    feed: Feed, name: ProtocolName, processes: int, *, learn: bool = False, spec: str = MARKETPLACE
+) -> Evaluation:
     request = Request(name, "20d", learn=learn, resamples=50, processes=processes)
-    return evaluate(feed, marketplace, default_surface(), request, lambda *_: None)
+    return evaluate(feed, spec, default_surface(), request, lambda *_: None)
 
 
 @pytest.mark.parametrize("name", ["next_item", "basket", "list"])
@@ -79,6 +101,17 @@ def test_they_learn_from_the_examples_of_all(shop_file: Path) -> None:
             assert merged.value == pytest.approx(alone.value)
         elif alone[:4] == ("realtime", "all", alone.n, "mrr"):
             assert merged.value[0] == pytest.approx(alone.value[0], abs=0.1)
+
+
+def test_a_spec_may_hold_what_cannot_be_sent(
+    shop_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions within functions: every process imports the spec by its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nested_spec.py").write_text(NESTED)
+    spec = "nested_spec:spec"
+    one, two = (evaluated(Feed("jsonl", shop_file, 1), "list", n, spec=spec) for n in (1, 2))
+    assert two.cells[-1].value == pytest.approx(one.cells[-1].value)
 
 
 @pytest.mark.parametrize("learn", [False, True])
