@@ -89,7 +89,7 @@ async def test_against_a_random_ranker_popularity_wins_and_the_summary_says_so(
 ) -> None:
     """Random pages get random's click rate, and the demo does not dress that up."""
     url, stand_in = server
-    result, printed = await run(url, "tastes", seconds=6.0)
+    result, printed = await run(url, "tastes", seconds=12.0)
     rate, low, high = result.click_rate["freshet"]
     other, other_low, other_high = result.click_rate["random"]
     # Two samples of the same: 3.1 standard errors of their difference, half widths being 1.96.
