@@ -33,10 +33,10 @@ def run_several(task: Task, report: Report, processes: int) -> Passed:
     ):
         others = []
         for number in range(1, processes):
-            others.append(pool.submit(_other, task, number, processes, folder))
+            others.append(pool.submit(_other, task, number, processes, Path(folder)))
             others[-1].add_done_callback(ended)
         try:
-            passed = run_pass(task, report, _share(0, processes, folder, barrier))
+            passed = run_pass(task, report, Share(0, processes, Path(folder), barrier))
         except BrokenBarrierError:
             for future in others:
                 future.result()
@@ -57,10 +57,6 @@ def merge(passed: Passed, other: Passed) -> None:
     passed.cost.merge(other.cost)
 
 
-def _share(number: int, of: int, folder: str, barrier: Barrier) -> Share:
-    return Share(number, of, Path(folder), barrier)
-
-
 def _begin(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
@@ -73,5 +69,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _other(task: Task, number: int, of: int, folder: str) -> Passed:
-    return run_pass(task, lambda *_: None, _share(number, of, folder, _barrier))
+def _other(task: Task, number: int, of: int, folder: Path) -> Passed:
+    return run_pass(task, lambda *_: None, Share(number, of, folder, _barrier))
