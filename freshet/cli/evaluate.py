@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     type=click.Choice(["next_item", "basket", "list", "pointwise"]),
     help="What is predicted (default: what fits the data).",
 )
-@click.option(
-    "--sample",
-    type=click.FloatRange(0.0, 1.0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="The share of the test's events that is predicted, drawn at random: takes less time.",
-)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of chance.")
 @click.option("--learn/--formula", default=True, help="Fit models, or rank with the formula.")
 @click.option(
@@ -53,7 +46,6 @@ def command(
     log: bool,
     test: str | None,
     protocol: "ProtocolName | None",
-    sample: float,
     seed: int,
     learn: bool,
     processes: int | None,
@@ -105,7 +97,7 @@ def command(
         feed: Stream = LogFeed(settings.data / LOG) if path is None else Feed(kind, path, seed)
         with Bars(progress) as bars:
             several = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
-            request = Request(protocol, test, seed, learn, sample=sample, processes=several)
+            request = Request(protocol, test, seed, learn, processes=several)
             evaluation = evaluate(feed, declared, surface, request, bars.report)
         if report is not None:
             report.write_text(page(evaluation, str(path or settings.data)), "utf-8")

@@ -1,7 +1,7 @@
 """An evaluation from beginning to end."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from freshet.evaluation.arms import Chance
 from freshet.evaluation.one_pass import Report, Stream, Task, run_pass
@@ -26,7 +26,6 @@ _WORTH_IT = 50_000  # turns: starting another process takes seconds
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked for. ``None``: whatever fits the data. Without ``learn`` the formula ranks.
-    ``sample`` is the share of the test's events that is predicted, drawn at random;
     ``processes`` is how many may work on it."""
 
     protocol: ProtocolName | None = None
@@ -34,7 +33,6 @@ class Request:
     seed: int = 1
     learn: bool = True
     resamples: int = 500
-    sample: float = 1.0
     processes: int = 1
 
 
@@ -67,7 +65,6 @@ def evaluate(
     name = request.protocol or protocol_of(found)
     split = split_of(request.test, found, name, positives)
     schedule = schedule_of(split, found, name, positives, learn=request.learn)
-    schedule = replace(schedule, tested=request.sample)
     chance = Chance(request.seed, request.resamples)
     task = Task(feed, spec, surface, found, positives, name, split, schedule, chance)
     if request.processes == 1 or name == "pointwise" or found.turns < _WORTH_IT:

@@ -8,13 +8,11 @@ _WEEK = 7
 
 
 class Cost:
-    """Counts decisions and scored pairs of the test, and who a nightly job would have served.
-    Where not all decisions are made, those that are stand for all."""
+    """Counts decisions and scored pairs of the test, and who a nightly job would have served."""
 
     def __init__(self) -> None:
         self.decisions = 0
-        self._made = 0
-        self._pairs = 0
+        self.scored_pairs = 0
         self._visitors = Distinct()
         self._by_day: dict[int, Distinct] = {}
         self._nights: list[tuple[int, int]] = []
@@ -32,19 +30,14 @@ class Cost:
         if self.decisions and day > self._today:
             self._night(day)
 
-    def asked(self) -> None:
-        """An event of the test: a decision, whether or not it is made here."""
+    def asked(self, pairs: int) -> None:
+        """A tested event: one ranking, of ``pairs`` candidates (0: another pass counts them)."""
         self.decisions += 1
-
-    def made(self, pairs: int) -> None:
-        """One of the decisions, which scored ``pairs`` candidates."""
-        self._made += 1
-        self._pairs += pairs
+        self.scored_pairs += pairs
 
     def merge(self, other: "Cost") -> None:
-        """Take in what another pass over the same stream made of the same decisions."""
-        self._made += other._made
-        self._pairs += other._pairs
+        """Take in the pairs of another pass over the same stream: decisions are all in both."""
+        self.scored_pairs += other.scored_pairs
 
     def report(self, items: int) -> dict[str, float]:
         """Everything, for a catalogue of ``items`` at the end. A nightly job scores every item
@@ -54,7 +47,7 @@ class Cost:
         visitors = sum(everybody for everybody, _ in self._nights)
         actives = sum(active for _, active in self._nights)
         everybody = count([self._visitors])
-        pairs = round(self._pairs * self.decisions / max(self._made, 1))
+        pairs = self.scored_pairs
         return {
             "decisions": self.decisions,
             "scored_pairs": pairs,

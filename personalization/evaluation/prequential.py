@@ -30,19 +30,16 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a pass tests and learns. The share ``tested`` of the test's events is predicted.
-
-    Of the events that could be predicted in the last ``window`` ms before a fit the ``share`` is
-    studied; a fit is made at the test's start and then every ``refit`` ms (0: never again), or
-    every ``refit_events`` tested events. ``share`` 0 means that the formula ranks. Variants are
-    tuned on studied events of the last ``tuning`` ms before the test."""
+    """How a pass learns. Of the events predicted in the last ``window`` ms before a fit the
+    ``share`` is studied; a fit is made at the test's start and then every ``refit`` ms (0: never
+    again), or every ``refit_events`` tested events. ``share`` 0 means that the formula ranks.
+    Variants are tuned on studied events of the last ``tuning`` ms before the test."""
 
     share: float
     window: int = 60 * DAY
     refit: int = 7 * DAY
     refit_events: int = 0
     tuning: int = 14 * DAY
-    tested: float = 1.0
 
 
 class Prequential:
@@ -115,15 +112,12 @@ class Prequential:
         if phase == "train" and asker.at < start - schedule.window:
             study = False
         tune = study and phase == "train" and asker.at >= start - schedule.tuning
-        mine = self._mine is None or self._mine(asker)
-        test = mine and phase == "test" and drawn(~self._seed, self._predicted, schedule.tested)
-        purpose = Purpose(test, study and mine, tune)
+        test, mine = phase == "test", self._mine is None or self._mine(asker)
+        purpose = Purpose(test and mine, study and mine, tune)
         if any(purpose):
             self._protocol.before(asker, line, purpose)
-        if phase == "test":
-            self._cost.asked()
         if test:
-            self._cost.made(self._realtime.pairs)
+            self._cost.asked(self._realtime.pairs if mine else 0)
 
     def _learn(self, now: int) -> None:
         if self._next_fit is None:

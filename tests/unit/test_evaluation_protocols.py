@@ -2,7 +2,6 @@
 
 import pytest
 
-from freshet.evaluation.survey import ProtocolName
 from personalization.evaluation.prequential import Schedule
 from personalization.evaluation.split import DAY, Split
 from tests.replays import START, replay, shop_log, turn
@@ -127,20 +126,6 @@ def test_what_is_learned_beats_the_formula_where_there_is_something_to_learn() -
     assert learned.run.fits == 3
     assert formula.run.fits == 0
     assert learned.value("realtime", "mrr") > 0.75
-
-
-@pytest.mark.parametrize("name", ["next_item", "basket", "list", "pointwise"])
-def test_a_sample_of_the_test_stands_for_all_of_it(name: ProtocolName) -> None:
-    """About half of it is predicted, each time the same, and the cost is that of all decisions."""
-    turns, split = shop_log(days=40), (START + 10 * DAY, START + 41 * DAY)
-    every = replay(turns, name, Split(*split))
-    some, again = (replay(turns, name, Split(*split), Schedule(0.0, tested=0.5)) for _ in "12")
-    assert 0.3 < some.protocol.results.tested / every.protocol.results.tested < 0.7
-    assert some.predictions == again.predictions
-    assert set(some.predictions) < set(every.predictions)
-    of_all, of_some = every.cost.report(14), some.cost.report(14)
-    assert of_some["decisions"] == of_all["decisions"]
-    assert of_some["scored_pairs"] == pytest.approx(of_all["scored_pairs"], rel=0.3)
 
 
 def test_cost_counts_what_was_scored_and_what_a_night_would_take() -> None:
