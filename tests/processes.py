@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,14 @@ KILLED = (sys.executable, str(Path(__file__).parent / "integration" / "killed_fr
 def clean_environ() -> dict[str, str]:
     """The environment without Freshet's settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it does."""
+    deadline = time.monotonic() + SOON
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def free_port() -> int:

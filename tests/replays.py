@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -54,6 +55,14 @@ def shop_log(days: int, seed: int = 1, visitors: int = 12, items: int = 14) -> l
                 who["at"], who["id"] = at + 30_000, f"{day}:{number}:taken"
                 turns.append(turn(type=POSITIVES[day % 2], item=liked[0], **who))
     return turns
+
+
+def write_file(folder: Path, turns: Sequence[Turn]) -> Path:
+    """The lines of ``turns`` as a file."""
+    path = folder / "events.jsonl"
+    lines = [msgspec.json.encode(line) for one in turns for line in one.lines]
+    path.write_bytes(b"\n".join(lines))
+    return path
 
 
 @dataclass

@@ -37,15 +37,14 @@ def run_several(task: Task, report: Report, processes: int) -> Passed:
             others[-1].add_done_callback(ended)
         try:
             passed = run_pass(task, report, Share(0, processes, Path(folder), barrier))
+            for future in others:
+                merge(passed, future.result())
         except BrokenBarrierError:
             for future in others:
                 future.result()
             raise
-        except BaseException:
-            barrier.abort()
-            raise
-        for future in others:
-            merge(passed, future.result())
+        finally:
+            barrier.abort()  # who still waits for this process waits for nothing
         return passed
 
 

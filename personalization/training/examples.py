@@ -118,7 +118,7 @@ def graded(labels: F32) -> tuple[I32, Sequence[float]]:
 def joined(parts: Sequence[Examples]) -> Examples:
     """The lists of several, in the order of time; of one time those of the first part first.
 
-    Of what is not known of all parts only what every list has is kept: matrix, labels, weights.
+    Only what all lists have is kept: matrix, labels, weights and time.
     """
     at = np.concatenate([part.at for part in parts])
     order = np.argsort(at, kind="stable")

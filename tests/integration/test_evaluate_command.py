@@ -4,8 +4,6 @@ import json
 import random
 import re
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,8 +13,8 @@ from click.testing import CliRunner
 from freshet.cli import main
 from freshet.evaluation.feed import Feed
 from personalization.evaluation.cohorts import COHORTS
-from tests.processes import FRESHET, clean_environ
-from tests.replays import START, shop_log, turn
+from tests.processes import FRESHET, clean_environ, until
+from tests.replays import START, shop_log, turn, write_file
 
 ARMS = ["popularity", "recent", "frequent", "knn", "nightly", "nightly_live", "realtime"]
 
@@ -24,10 +22,7 @@ ARMS = ["popularity", "recent", "frequent", "knn", "nightly", "nightly_live", "r
 @pytest.fixture
 def shop_file(tmp_path: Path) -> Path:
     """Thirty days of a small shop, one event a line."""
-    path = tmp_path / "shop.jsonl"
-    lines = [msgspec.json.encode(line) for one in shop_log(days=30) for line in one.lines]
-    path.write_bytes(b"\n".join(lines))
-    return path
+    return write_file(tmp_path, shop_log(days=30))
 
 
 def evaluate(*arguments: str) -> dict[str, object]:
@@ -171,11 +166,3 @@ def test_nothing_goes_on_where_an_evaluation_is_killed(tmp_path: Path) -> None:
         evaluating.wait()
     assert len(told.split()) >= 1
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in told.split()))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what must come true within a minute."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)

@@ -3,13 +3,21 @@
 import json
 import signal
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.processes import FRESHET, SOON, Server, clean_environ, free_port, get, run, serving
+from tests.processes import (
+    FRESHET,
+    SOON,
+    Server,
+    clean_environ,
+    free_port,
+    get,
+    run,
+    serving,
+    until,
+)
 
 QUICK = ["--items", "200", "--visitors", "10", "--events", "100", "--ranks", "50"]
 QUICK += ["--impressions", "0", "--json"]
@@ -110,11 +118,3 @@ def test_an_interrupt_ends_it_with_what_was_measured(tmp_path: Path) -> None:
         assert 1 < result["seconds"] < 60
         assert result["acknowledged"] == taken(url)
         assert get(f"{url}/v1/items/load1.i0")["deleted"] is True
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until it does."""
-    deadline = time.monotonic() + SOON
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

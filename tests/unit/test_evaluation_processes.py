@@ -7,7 +7,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import parent_process
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from freshet.evaluation import run
@@ -16,7 +15,7 @@ from freshet.evaluation.run import Evaluation, Request, evaluate
 from freshet.evaluation.survey import ProtocolName
 from personalization.evaluation.prequential import Turn
 from personalization.ranking.surface import default_surface
-from tests.replays import shop_log
+from tests.replays import shop_log, write_file
 
 
 class Failing(Feed):
@@ -43,10 +42,7 @@ class Killing(Feed):
 def shop_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sixty days of a small shop; several processes are thought worth it."""
     monkeypatch.setattr(run, "_WORTH_IT", 0)
-    path = tmp_path / "shop.jsonl"
-    lines = [msgspec.json.encode(line) for one in shop_log(60, visitors=16) for line in one.lines]
-    path.write_bytes(b"\n".join(lines))
-    return path
+    return write_file(tmp_path, shop_log(60, visitors=16))
 
 
 MARKETPLACE = "personalization.presets.marketplace:marketplace"
