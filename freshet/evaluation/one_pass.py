@@ -75,7 +75,7 @@ def run_pass(task: Task, report: Report, share: Share | None = None) -> Passed:
         world, cost = World(spec, live), Cost()
         wanted = [(source.name, source.count) for source in task.surface.sources]
         formula = Formula(spec.columns, spec.feature_set_id)
-        frozen = Frozen(world, World(spec, lagging), wanted, formula)
+        frozen = Frozen(world, lagging, wanted, formula, task.split.start)
         realtime = Realtime(world, wanted, formula)
         protocol = protocol_with_arms(
             task.name,

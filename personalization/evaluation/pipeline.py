@@ -8,10 +8,12 @@ import numpy as np
 from personalization.evaluation.arm import Listed, Ranking
 from personalization.evaluation.history import OpenSession
 from personalization.evaluation.query import Asker, Query
-from personalization.events import CatalogueRecord, StampedEvent
 from personalization.features.view import F32, F64, I64, Moment
 from personalization.ranking.scorer import Scorer
-from personalization.replaying.world import Found, World
+from personalization.replaying.lagging import Lagging
+from personalization.replaying.reader import Found
+from personalization.replaying.visitor_rows import Rest
+from personalization.replaying.world import World
 
 DAY = 86_400_000
 NEW = 500
@@ -95,31 +97,26 @@ class Nightly:
 
 
 class Frozen:
-    """A second world, always at the last midnight, but for the catalogue, which is live.
+    """The live world as it was at the last midnight, but for the catalogue, which is live.
 
     Lists are made when a visitor first asks on a day, as a nightly job would have made them for
-    everybody: from that state, at that moment, outside any session.
+    everybody: from that state, at that moment, outside any session. Nobody may ask before
+    ``since`` (ms); ``rest`` keeps rows of visitors that have changed since midnight.
     """
 
-    def __init__(self, live: World, frozen: World, wanted: Wanted, scorer: Scorer) -> None:
+    def __init__(
+        self, live: World, rest: Rest, wanted: Wanted, scorer: Scorer, since: int = 0
+    ) -> None:
         self._scorer = scorer
         self._live = live
-        self._world = frozen
+        self._world = live.lagging = Lagging(live, rest)
         self._wanted = wanted
+        self._first = since // DAY
         self._day = -1
-        self._today: list[StampedEvent] = []
         self._known = 0
         self._lists: dict[str, Ranking] = {}
         self._new: dict[str, Ranking] = {}
         self._last: tuple[Asker, Listed, F64] | None = None
-
-    def fold(self, record: StampedEvent | CatalogueRecord) -> None:
-        """Take ``record`` in: an event at the next midnight."""
-        self.advance(record.at)
-        if isinstance(record, StampedEvent):
-            self._today.append(record)
-        else:
-            self._world.fold(record)
 
     def moment(self, asker: Asker) -> Moment:
         """When and where lists are made: at midnight, and nobody has asked."""
@@ -132,13 +129,13 @@ class Frozen:
         self._new.clear()
 
     def advance(self, at: int) -> None:
-        """It is ``at`` (ms) now."""
-        if at // DAY <= self._day:
+        """It is ``at`` (ms) now; what the live world has folded came before."""
+        day = at // DAY
+        if day <= self._day or day < self._first:
             return
-        self._day = at // DAY
-        for event in self._today:
-            self._world.fold(event)
-        self._today.clear()
+        self._day = day
+        self._live.catch_up()
+        self._world.follow()
         self._lists.clear()
         self._new.clear()
         self._known = self._world.columns.size

@@ -144,8 +144,8 @@ class Prequential:
 
     def _fold(self, record: StampedEvent | CatalogueRecord) -> None:
         self.events += 1
+        self._frozen.advance(record.at)
         self._world.fold(record)
-        self._frozen.fold(record)
 
 
 def drawn(seed: int, number: int, share: float) -> bool:

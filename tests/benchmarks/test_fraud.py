@@ -44,7 +44,7 @@ def test_fraud() -> None:
 def evaluated() -> dict[str, Any]:
     """One pass: learns from twenty days, and every week again; tests twenty."""
     world, formula = World(fraud), Formula(fraud.columns, fraud.feature_set_id)
-    frozen, realtime = LastNight(world, World(fraud), [], formula), Realtime(world, [], formula)
+    frozen, realtime = LastNight(world, {}, [], formula), Realtime(world, [], formula)
     stage = Stage(world, [], realtime, Neighbours(), History())
     arms = [Probable(Nightly(frozen, live=False)), Probable(realtime)]
     protocol = Pointwise(stage, arms, [REPORTED], seed=SEED, accounts=True, answered=False)
