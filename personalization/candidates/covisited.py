@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from personalization.candidates.met import met_with
 from personalization.candidates.source import Inputs, in_stock
 from personalization.columns.views import last_items
 from personalization.decay import decay_factor
@@ -25,7 +26,5 @@ class CoVisited:
         half_life = float(plan.covisit_half_life)
         fresh = [decay_factor(float(max(inputs.now - at, 0)), half_life) for at in near.at.tolist()]
         weights = near.weights * np.array(fresh)[:, None]
-        there = (near.codes >= 0) & (weights > 0.0)
-        slots, place = np.unique(near.codes[there].astype(np.int64), return_inverse=True)
-        total = np.bincount(place, weights[there], len(slots))
+        slots, total = met_with(near.codes, weights, np.empty(0, np.int64))
         return in_stock(inputs.columns, slots[np.argsort(-total, kind="stable")], n)

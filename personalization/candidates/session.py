@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from personalization.candidates.met import met_with
 from personalization.candidates.source import Inputs, in_stock
 from personalization.columns import Columns
 from personalization.columns.views import met_together
@@ -32,10 +33,8 @@ class SessionNeighbours:
         last, own = ([], 0) if visitor is None else _session(visitor, now, columns.plan)
         ours = columns.slots(last)
         near = columns.neighbours(last)
-        there = (near.codes > 0) & ~np.isin(near.codes, ours)
-        slots, place = np.unique(near.codes[there].astype(np.int64), return_inverse=True)
+        slots, met = met_with(near.codes, near.weights, ours)
         if len(slots) > _CONSIDERED:
-            met = np.bincount(place, near.weights[there], len(slots))
             slots = slots[np.sort(np.argsort(-met, kind="stable")[:_CONSIDERED])]
         if not len(slots):
             return slots

@@ -87,7 +87,10 @@ class Columns:
         slot = self._item(id)
         if not self._item_counters.write(slot, row):
             return False
-        slots = [self._item(other) for other in row.covisited.entries]
+        others = row.covisited.entries
+        slots = list(map(self._slots.get, others, repeat(-1)))
+        if -1 in slots:
+            slots = [self._item(other) for other in others]
         self._items.write_covisited(slot, row.covisited, slots)
         if self.plan.opinions:
             codes = [2 * self._item(key[1:]) + (key[0] == LIKED) for key in row.opinions]

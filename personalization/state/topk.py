@@ -41,7 +41,7 @@ def add_all(
 
     A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
     earlier one with what would be left of it by then. Where that makes more than ``size`` keys
-    (fewer, if one is longer than ``key_bytes``), the lightest but the newcomers go (of equal ones
+    (fewer, if they have more than ``key_bytes`` each on average), the lightest but the newcomers go (of equal ones
     the first in the alphabet): what is newest can always grow.
 
     >>> topk = TopK()
@@ -122,11 +122,12 @@ def merge(maps: Sequence[TopK], half_life: int, size: int, key_bytes: int = MAX_
 
 
 def _room(keys: Collection[str], size: int, key_bytes: int) -> int:
-    """How many keys may be kept where all of ``keys`` are candidates."""
-    if len(keys) * MAX_ID_BYTES <= size * key_bytes or key_bytes == MAX_ID_BYTES:
+    """How many keys may be kept where all of ``keys`` are candidates: those kept have at most
+    ``size * key_bytes`` bytes."""
+    if key_bytes == MAX_ID_BYTES or len("".join(keys).encode()) <= size * key_bytes:
         return size
-    longest = max([len(key.encode()) for key in keys])
-    return size if longest <= key_bytes else size * key_bytes // longest
+    longest = max(len(key.encode()) for key in keys)
+    return min(size, size * key_bytes // longest)
 
 
 def _summed(weights: dict[str, list[float]]) -> Iterable[tuple[str, float]]:
