@@ -12,7 +12,7 @@ from api.settings import ApiSettings
 from personalization.candidates.profiles import Near, ProfileSearch
 from personalization.decisions import DECISIONS, Decision, Freshness, scores_of
 from personalization.guarantee import UnderWay
-from personalization.ranking.hydrate import hydrate
+from personalization.ranking.hydrate import Hydrated, hydrate
 from personalization.ranking.pipeline import rank
 from personalization.ranking.request import RankRequest, check_ids
 from personalization.ranking.score import (
@@ -82,8 +82,9 @@ class Ranker:
         before = [] if request.after is None else await self._pages_before(request.after)
         caught_up = await self._wait(request)
         began = perf_counter()
-        near = await self._near(request)
-        decision = self._decide(request, surface, self._models.scorer, caught_up, before, near)
+        who, near = await self._near(request)
+        scorer = self._models.scorer
+        decision = self._decide(request, surface, scorer, caught_up, before, who, near)
         self._deciding.observe(perf_counter() - began)
         return decision
 
@@ -126,6 +127,7 @@ class Ranker:
         scorer: Scorer,
         caught_up: bool | None,
         before: Sequence[str] = (),
+        who: Hydrated | None = None,
         near: Near | None = None,
     ) -> Decision:
         now = self._clock()
@@ -137,6 +139,7 @@ class Ranker:
             scorer,
             self._index.index,
             now=now,
+            who=who,
             near=near,
             seed=int.from_bytes(self._entropy(8), "big"),
             decision_id=decision_id(now, self._sequence % self._partitions, self._entropy(8)),
@@ -151,26 +154,26 @@ class Ranker:
         self._queue.put(decision)
         return decision
 
-    async def _near(self, request: RankRequest) -> Near | None:
-        """Who is like the user that the request names, if it names one.
+    async def _near(self, request: RankRequest) -> tuple[Hydrated | None, Near | None]:
+        """Who asks and who is like the user that the request names, if it names one.
 
         Raises ``Problem`` for an item or a user that nothing is known of.
         """
         subject, columns = request.similar_to, self._replicas.columns
         if subject is None or request.candidates is not None:
-            return None
+            return None, None
         if subject not in columns.profiles.slots and not columns.slots([subject])[0]:
             kind, id = subject_of(subject)
             raise Problem(404, f"nothing is known of {kind} {id!r}")
         if not subject.startswith(USER_VISITOR):
-            return None
+            return None, None
         check_ids(request)
         who = hydrate(request.visitor, request.user, self._replicas, self._spec.plan)
         own = frozenset(() if who.user is None else (USER_VISITOR + who.user,))
         search = ProfileSearch(subject, columns, who.visitor, own)
         for _ in search:
             await asyncio.sleep(0)
-        return search.found()
+        return who, search.found()
 
     async def _pages_before(self, after: str) -> list[str]:
         shown = self._queue.pages(after)

@@ -127,23 +127,31 @@ class Columns:
             if row.offset >= self._group_facts[slot, OFFSET]:
                 self._group_facts[slot] = [row.offset, 0 if row.deleted else row.created_at]
         else:
-            self.profiles.write(id, row)
+            self.profiles.write(id, row, self._slots)
 
     def slots(self, ids: Sequence[str]) -> I64:
         """The slot of each item, int64[n]; 0 where it was never heard of."""
         return np.fromiter(map(self._slots.get, ids, repeat(0)), np.int64, len(ids))
 
     def candidates(
-        self, ids: Sequence[str], caller: Mapping[str, F64] | None = None
+        self,
+        ids: Sequence[str],
+        caller: Mapping[str, F64] | None = None,
+        people: I64 | None = None,
     ) -> CandidateColumns:
-        """All that is known of ``ids``, in their order; ``caller`` are its own features [n]."""
-        slots = self.slots(ids)
+        """All that is known of ``ids``, in their order; ``caller`` are its own features [n].
+
+        ``people`` are the slots of ``ids`` among profiles, where all are known to have one.
+        """
+        slots = self.slots(ids) if people is None else self.profiles.items[people]
         items, plan, n = self._items, self.plan, len(slots)
         facts = items.facts.take(slots, axis=0)
         numbers = items.numbers.take(slots, axis=0)
         flags = items.flags.take(slots, axis=0)
-        if self.profiles.slots:
-            self._add_profiles(ids, facts, numbers, flags)
+        if people is None and self.profiles.slots:
+            people = np.fromiter(map(self.profiles.slots.get, ids, repeat(0)), np.int64, n)
+        if people is not None:
+            self._add_profiles(people, facts, numbers, flags)
         groups = np.ascontiguousarray(facts[:, SELLER_SLOT : SEGMENTS + len(plan.segments)].T)
         stats, counters = self._layers(slots, groups)
         tags = facts[:, items.tags :].reshape(n, len(plan.tags), MAX_TAGS)
@@ -174,13 +182,12 @@ class Columns:
             vectors=self.vectors_at(slots),
         )
 
-    def _add_profiles(self, ids: Sequence[str], facts: I64, numbers: F64, flags: I8) -> None:
-        """Put the attributes of those ``ids`` that are users' into their rows."""
+    def _add_profiles(self, people: I64, facts: I64, numbers: F64, flags: I8) -> None:
+        """Put the attributes of ``people`` (0: not a user) into their rows."""
         profiles = self.profiles
-        slots = np.fromiter(map(profiles.slots.get, ids, repeat(0)), np.int64, len(ids))
-        users = slots.nonzero()[0]
+        users = people.nonzero()[0]
         if len(users):
-            slots = slots[users]
+            slots = people[users]
             facts[users, : LISTED + 1] = profiles.facts[slots]
             facts[users, self._items.categories :] = profiles.texts(slots)
             numbers[users] = profiles.numbers[slots]
@@ -340,6 +347,9 @@ class Columns:
             self._items.open(slot)
             if id.startswith(keys.USER_VISITOR):
                 self._items.facts[slot, LISTED] = PERSON
+                person = self.profiles.slots.get(id)
+                if person is not None:
+                    self.profiles.items[person] = slot
             self._item_counters.open(slot)
             for table in self.vectors.values():
                 table.open(slot)

@@ -1,5 +1,6 @@
 """Users who may be looked at, in columns: few bytes each, to be looked through as a whole."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ class Profiles:
     Users have the attributes that the spec declares of items. A *term* is what two profiles can
     share: a value of a category, a tag, or a number to half an octave. ``terms`` int32[slots, W]
     are their codes (0: none), with a place for each of ``dimensions`` [W]: the categories, 8 for
-    each of the tags, the numbers. ``facts`` int64 are offset (-1: no row), created_at (ms) and
-    whether the user is listed; ``numbers`` are NaN and ``flags`` -1 where unknown. ``shared`` is
-    how many profiles have each term.
+    each of the tags, the numbers; laid out place by place. ``facts`` int64 are offset (-1: no
+    row), created_at (ms) and whether the user is listed; ``numbers`` are NaN and ``flags`` -1 where
+    unknown. ``items`` are their slots among items (0: nobody looked at them yet). ``shared`` is how
+    many profiles have each term.
     """
 
     def __init__(self, plan: StatePlan, texts: Interner, capacity: int = 4096) -> None:
@@ -44,7 +46,8 @@ class Profiles:
         self._text_of: I32 = np.full(1024, -1, np.int32)  # of each term; -1: a number's
         self.shared: I64 = np.zeros(1024, np.int64)
         self.facts: I64 = np.zeros((capacity, 3), np.int64)
-        self.terms: I32 = np.zeros((capacity, len(self.dimensions)), np.int32)
+        self.items: I64 = np.zeros(capacity, np.int64)
+        self.terms: I32 = np.zeros((capacity, len(self.dimensions)), np.int32, order="F")
         self.numbers: F64 = np.zeros((capacity, len(plan.numbers)))
         self.flags: I8 = np.zeros((capacity, len(plan.flags)), np.int8)
         self._open(0)
@@ -67,14 +70,16 @@ class Profiles:
         """What ``slots`` [n] say in categories and tags, as codes of texts (-1: nothing)."""
         return self._text_of[self.terms[slots, : self._spoken]].astype(np.int64)
 
-    def write(self, user: str, row: CatalogueRow) -> None:
-        """Put a user's attributes into their slot, unless a later row is there."""
+    def write(self, user: str, row: CatalogueRow, items: Mapping[str, int]) -> None:
+        """Put a user's attributes into their slot, unless a later row is there; ``items`` are the
+        slots of what was looked at."""
         name = USER_VISITOR + user
         slot = self.slots.get(name)
         if slot is None:
             slot = self.slots[name] = len(self.ids)
             self.ids.append(name)
             self._open(slot)
+            self.items[slot] = items.get(name, 0)
         if row.offset < self.facts[slot, OFFSET]:
             return
         plan = self._plan
@@ -95,6 +100,7 @@ class Profiles:
 
     def _open(self, slot: int) -> None:
         self.facts = grown(self.facts, slot + 1)
+        self.items = grown(self.items, slot + 1)
         self.terms = grown(self.terms, slot + 1)
         self.numbers = grown(self.numbers, slot + 1)
         self.flags = grown(self.flags, slot + 1)

@@ -20,16 +20,18 @@ def view_of(
     ids: Sequence[str],
     visitor: VisitorRow | None,
     caller: Mapping[str, F64] | None = None,
+    people: I64 | None = None,
 ) -> View:
     """What features read, to rank ``ids`` for ``visitor`` at ``moment``.
 
     ``visitor`` is merged already; without one, or if it is deleted, there is only context.
     ``caller`` are the caller's own features of the candidates, float64[n] each, NaN where missing.
+    ``people`` are the slots of ``ids`` among profiles, where all are known to have one.
     """
     if visitor is not None and visitor.deleted:
         visitor = None
     plan = columns.plan
-    candidates = columns.candidates(ids, caller)
+    candidates = columns.candidates(ids, caller, people)
     layers, n, width = candidates.counters.shape
     decayed = decay_columns(
         candidates.counters.reshape(layers * n, width),

@@ -57,4 +57,5 @@ def finite(values: F64) -> F64:
     >>> finite(np.array([1.5, np.nan, -np.inf])).tolist()
     [1.5, 0.0, -3.4028234663852886e+38]
     """
-    return np.nan_to_num(np.clip(values, -_LARGEST, _LARGEST), copy=False)
+    cut = np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
+    return np.where(np.isnan(cut), 0.0, cut)

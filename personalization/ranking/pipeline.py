@@ -19,7 +19,7 @@ from personalization.guarantee import NOT_OWED, Owed, UnderWay
 from personalization.plan import StatePlan
 from personalization.ranking.choose import UNKNOWN, Choice, Terms, choose
 from personalization.ranking.filters import compile_predicate
-from personalization.ranking.hydrate import StateReader, hydrate
+from personalization.ranking.hydrate import Hydrated, StateReader, hydrate
 from personalization.ranking.request import (
     RankRequest,
     callers_candidates,
@@ -53,6 +53,7 @@ def rank(
     now: int,
     seed: int,
     decision_id: str,
+    who: Hydrated | None = None,
     near: Near | None = None,
     shown_before: Sequence[str] = (),
     under_way: UnderWay | None = None,
@@ -64,11 +65,12 @@ def rank(
 ) -> Decision:
     """Decide what ``request`` is shown at ``now`` (ms), and record why.
 
-    ``near`` are the users like the one that ``request.similar_to`` names. ``shown_before`` are the
-    items of the pages that ``request.after`` continues. ``under_way`` knows what this process
-    showed lately of what a guarantee owes, and is told of this page. ``keep`` says whose vectors
-    are recorded. Raises ``Rejected`` (``FilterError`` among them) for a request that cannot be,
-    ``UnfitScorer`` for a scorer that cannot score it.
+    ``who`` asks, if their rows were read already; ``near`` are the users like the one that
+    ``request.similar_to`` names, found for them. ``shown_before`` are the items of the pages that
+    ``request.after`` continues. ``under_way`` knows what this process showed lately of what a
+    guarantee owes, and is told of this page. ``keep`` says whose vectors are recorded. Raises
+    ``Rejected`` (``FilterError`` among them) for a request that cannot be, ``UnfitScorer`` for a
+    scorer that cannot score it.
     """
     if scorer.feature_set != spec.feature_set_id:
         raise UnfitScorer(f"{scorer.name} scores {scorer.feature_set}, not {spec.feature_set_id}")
@@ -79,17 +81,19 @@ def rank(
     predicate = None if caller is None else compile_predicate(caller, kinds, "filters")
     rules = compile_rules(surface.rules, kinds)
 
-    who = hydrate(request.visitor, request.user, state, plan)
+    if who is None:
+        who = hydrate(request.visitor, request.user, state, plan)
     viewer = who.visitor
     features: Mapping[str, F64] = {}
     guarantee = surface.guarantee
     owed = None if guarantee is None else Owed(columns, guarantee, under_way, now)
     inputs = Inputs(columns, index or empty_index(), viewer, now, owed)
     if near is not None:
-        request = bringing(request, near)
-    if request.candidates is not None:
+        ids, sources = near.ids, near.sources
+        request, features = bringing(request, near)
+    elif request.candidates is not None:
         ids, features = callers_candidates(request.candidates)
-        sources = [[CALLER]] * len(ids) if near is None else near.sources
+        sources = [[CALLER]] * len(ids)
     elif request.similar_to is not None:
         ids, sources = find_similar(request.similar_to, inputs)
     else:
@@ -97,7 +101,7 @@ def rank(
     if request.similar_to is not None:
         viewer = looking_at(viewer, request.similar_to, now, plan)
 
-    view = view_of(columns, moment, ids, viewer, features)
+    view = view_of(columns, moment, ids, viewer, features, None if near is None else near.slots)
     matrix = feature_matrix(spec, view)
     scores = scorer.score(matrix)
     if not np.isfinite(scores).all():

@@ -1,8 +1,10 @@
 """Rankings of what is near one item, or of who is like one user, for the viewer."""
 
 import msgspec
+import numpy as np
 
 from personalization.candidates.profiles import Near
+from personalization.features.view import F64
 from personalization.plan import StatePlan
 from personalization.ranking.request import CandidateIn, RankRequest
 from personalization.ranking.surface import Surface
@@ -10,6 +12,7 @@ from personalization.state.rows import Interaction, VisitorRow
 from personalization.state.visitor import new_visitor
 
 SIMILAR = "similar"
+SCORE = "score"
 RESEMBLANCE = 4.0
 """What a user who shares all has on the logit of one who shares nothing."""
 
@@ -22,14 +25,15 @@ def similar_surface() -> Surface:
     return Surface(SIMILAR)
 
 
-def bringing(request: RankRequest, near: Near) -> RankRequest:
-    """``request`` as if its caller had brought the users found: how near each is, is the caller's
-    ``score``, a logit. So the record says it, and the vectors can be computed again."""
+def bringing(request: RankRequest, near: Near) -> tuple[RankRequest, dict[str, F64]]:
+    """``request`` as if its caller had brought the users found, and the features that it then
+    has: how near each is, is the caller's ``score``, a logit. So the record says it, and the
+    vectors can be computed again."""
+    scores = RESEMBLANCE * np.array(near.resemblance, np.float64)
     candidates: list[str | CandidateIn] = [
-        CandidateIn(id, {"score": RESEMBLANCE * part})
-        for id, part in zip(near.ids, near.resemblance, strict=True)
+        CandidateIn(id, {SCORE: score}) for id, score in zip(near.ids, scores.tolist(), strict=True)
     ]
-    return msgspec.structs.replace(request, candidates=candidates)
+    return msgspec.structs.replace(request, candidates=candidates), {SCORE: scores}
 
 
 def looking_at(visitor: VisitorRow | None, item: str, now: int, plan: StatePlan) -> VisitorRow:

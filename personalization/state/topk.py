@@ -41,8 +41,8 @@ def add_all(
 
     A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
     earlier one with what would be left of it by then. Where that makes more than ``size`` keys
-    (fewer, if they have more than ``key_bytes`` each on average), the lightest but the newcomers go (of equal ones
-    the first in the alphabet): what is newest can always grow.
+    (fewer, if they have more than ``key_bytes`` each on average), the lightest but the newcomers
+    go (of equal ones the first in the alphabet): what is newest can always grow.
 
     >>> topk = TopK()
     >>> add_all(topk, ("a", "b"), 1.0, 1_000, 500, 2)

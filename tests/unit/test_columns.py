@@ -248,6 +248,22 @@ def test_a_user_is_a_candidate_by_the_name_that_events_give_them() -> None:
     assert view.catalogue_offset.tolist() == [1, 2, -1]
 
 
+def test_users_found_by_their_profiles_are_the_same_candidates() -> None:
+    """Whether they were looked at before their profile came, after it or never."""
+    columns = Columns(PLAN)
+    columns.apply_item("user:u1", item_row(5, 2.0))
+    for number in (1, 2, 3):
+        row = CatalogueRow(number, NOW, NOW, None, {"category": "design", "price": float(number)})
+        columns.apply_catalogue("user", f"u{number}", row)
+    columns.apply_item("user:u2", item_row(6, 3.0))
+    ids = ["user:u3", "user:u2", "user:u1"]
+    told, found = columns.candidates(ids), columns.candidates(ids, None, np.array([3, 2, 1]))
+    assert told.codes.tolist() == found.codes.tolist() == [-1, 2, 1]
+    assert found.numbers["price"].tolist() == [3.0, 2.0, 1.0]
+    assert found.stats.tobytes() == told.stats.tobytes()
+    assert found.categories["category"].tolist() == told.categories["category"].tolist()
+
+
 @pytest.mark.parametrize("code", [-1, 0])
 def test_nothing_has_no_id(code: int) -> None:
     """The code of no item is an error, not another item."""

@@ -96,6 +96,32 @@ def test_the_nearest_of_all_are_found() -> None:
     assert [near[id] for id in found.ids] == pytest.approx(best, abs=1e-6)
 
 
+def test_of_equals_who_became_known_first_is_found(shop: Any) -> None:
+    """So that the same is found on any machine; who is nearer is found wherever they come."""
+    people(shop, me={"category": "design", "brand": "acme"})
+    people(shop, **{f"u{number}": {"category": "design"} for number in range(2 * MOST)})
+    first = [f"user:u{number}" for number in range(MOST)]
+    assert search(shop, "me").ids == first
+    assert search(shop, "me", None, "user:u3", "user:u7").ids == [
+        f"user:u{number}" for number in range(MOST + 2) if number not in (3, 7)
+    ]
+    people(shop, last={"category": "design", "brand": "acme"})
+    assert search(shop, "me").ids == ["user:last", *first[:-1]]
+
+
+def test_one_nearer_in_a_later_step_is_found() -> None:
+    """Also where nobody else of that step is, and enough were found before."""
+    columns = Columns(marketplace.plan)
+    alike: dict[str, Any] = {"category": "design"}
+    told: list[dict[str, Any]] = [{**alike, "brand": "acme"}, *[alike] * (MOST + 1), *[{}] * 40_000]
+    for number, attributes in enumerate([*told, {**alike, "brand": "acme"}]):
+        columns.apply_catalogue("user", f"u{number}", CatalogueRow(number, 1, 1, None, attributes))
+    looking = ProfileSearch("user:u0", columns, None, frozenset())
+    for _ in looking:
+        pass
+    assert looking.found().ids[0] == f"user:u{len(told)}"
+
+
 def test_of_many_as_near_those_the_viewer_likes_are_found(shop: Any) -> None:
     """Of more than are looked for, those of the brand that the viewer turned to."""
     shop.tell("item", item="i", attributes={"brand": "acme"})
