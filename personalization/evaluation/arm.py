@@ -1,20 +1,39 @@
 """What is compared: an arm ranks the catalogue for whoever asks, then sees what happened."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from personalization.evaluation.history import OpenSession
+from personalization.evaluation.metrics import rank_of
 from personalization.evaluation.query import Asker, Query
 from personalization.features.view import F64, I64, Bool
 
 
-class Ranking(NamedTuple):
-    """``scores`` [n] of the items in ``slots`` [n], in any order; other items come after them."""
+class Ranking:
+    """``scores`` [n] of the items in ``slots`` [n], in any order; other items come after them.
 
-    slots: I64
-    scores: F64
+    Scores may come from a function, which is called if somebody wants to know them.
+    """
+
+    def __init__(self, slots: I64, scores: F64 | Callable[[], F64]) -> None:
+        self.slots = slots
+        self._scores = scores
+
+    @property
+    def scores(self) -> F64:
+        """In the order of ``slots``."""
+        if callable(self._scores):
+            self._scores = self._scores()
+        return self._scores
+
+    def place(self, target: int, blocked: Bool) -> int:
+        """The place of slot ``target`` among those that are not ``blocked``, from 1; 0 if it is
+        not there (see ``rank_of``). Where it is not, nothing need be scored."""
+        if not (self.slots == target).any():
+            return 0
+        return int(rank_of(self.scores, self.slots, blocked, target))
 
     def top(self, n: int, blocked: Bool) -> list[int]:
         """The best ``n`` slots that are not ``blocked``; of equal scores the lower slot first."""

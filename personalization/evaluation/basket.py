@@ -12,11 +12,11 @@ from personalization.evaluation.cohorts import BIT
 from personalization.evaluation.learning import Collected, some_of
 from personalization.evaluation.metrics import TOP, basket_metrics
 from personalization.evaluation.next_item import items_of
-from personalization.evaluation.pipeline import Considered
 from personalization.evaluation.protocol import Purpose
 from personalization.evaluation.query import Asker, Query
 from personalization.evaluation.results import Results
 from personalization.evaluation.stage import Stage
+from personalization.features.view import F32, I64
 from personalization.training.labels import Objective
 from personalization.wire import Line
 
@@ -27,13 +27,14 @@ _DAY = 86_400_000
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """A session that was asked about: what each arm ranked, of all and of what was new."""
+    """A session that was asked about: what each arm ranked, of all and of what was new; if it is
+    studied, the candidates' slots and features."""
 
     query: Query
     members: int
     pages: list[list[int]]
     new_pages: list[list[int]]
-    considered: Considered | None
+    studied: tuple[I64, F32] | None
     basket: set[int] = field(default_factory=set)
 
 
@@ -86,9 +87,11 @@ class Basket:
             pages = [ranking.top(TOP, everything) for ranking in rankings]
             only_new = stage.without(query.mine, size)
             new_pages = [ranking.top(TOP, only_new) for ranking in rankings]
-        considered = stage.realtime.consider(query) if purpose.study else None
+        studied = None
+        if purpose.study:
+            studied = (stage.realtime.consider(query).slots, stage.realtime.features(query))
         members = cohorts.of_query(query, asker.logged_out(self._accounts))
-        self._open[asker.key] = _Open(query, members, pages, new_pages, considered)
+        self._open[asker.key] = _Open(query, members, pages, new_pages, studied)
 
     def after(self, asker: Asker, line: Line) -> None:
         """What was positive goes into the basket."""
@@ -129,13 +132,13 @@ class Basket:
             if pages and basket:
                 values = [basket_metrics(page, basket) for page in pages]
                 self.results.add(visitor, members, values)
-        if opened.considered is not None:
-            self._study(opened.query, opened.considered, opened.basket)
+        if opened.studied is not None:
+            self._study(opened.query, *opened.studied, opened.basket)
 
-    def _study(self, query: Query, considered: Considered, basket: set[int]) -> None:
-        labels = np.isin(considered.slots, list(basket)).astype(np.float32)
+    def _study(self, query: Query, slots: I64, matrix: F32, basket: set[int]) -> None:
+        labels = np.isin(slots, list(basket)).astype(np.float32)
         if not labels.any():
             self.collected.missed += 1
             return
         rows = some_of(labels, np.ones(len(labels), np.bool_), NEGATIVES, self._random)
-        self.collected.add(query.asker.at, considered.matrix[rows], labels[rows])
+        self.collected.add(query.asker.at, matrix[rows], labels[rows])

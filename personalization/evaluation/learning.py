@@ -24,6 +24,7 @@ _LONG_LISTS = {
     "learning_rate": 0.05,
     "min_data_in_leaf": 300,
     "feature_fraction": 0.4,
+    "max_bin": 63,
     "lambdarank_truncation_level": 20,
     "lambdarank_norm": False,
 }
@@ -33,7 +34,7 @@ class Collected:
     """Examples as they come. Only the last ``most`` lists are kept; ``missed`` counts those that
     no source had found what they were about for."""
 
-    def __init__(self, most: int = 16_000) -> None:
+    def __init__(self, most: int = 20_000) -> None:
         self.missed = 0
         self._most = most
         self._lists: list[tuple[int, F32, F32]] = []

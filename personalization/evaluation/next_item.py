@@ -8,17 +8,18 @@ from personalization.evaluation import cohorts
 from personalization.evaluation.bootstrap import visitor_number
 from personalization.evaluation.cohorts import BIT
 from personalization.evaluation.learning import Collected, some_of
-from personalization.evaluation.metrics import rank_metrics, rank_of
+from personalization.evaluation.metrics import rank_metrics
 from personalization.evaluation.neighbours import VARIANTS
 from personalization.evaluation.protocol import Purpose
 from personalization.evaluation.query import Asker, Query
 from personalization.evaluation.results import Results
 from personalization.evaluation.stage import Stage
+from personalization.features.view import I64
 from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
-NEGATIVES = 100
+NEGATIVES = 30
 TUNED = 2_000
 
 
@@ -85,43 +86,42 @@ class NextItem:
         """Nothing is open."""
 
     def _test(self, query: Query, target: int) -> None:
-        stage, now = self._stage, query.asker.at
+        stage, asker = self._stage, query.asker
         size = stage.world.columns.size
         rankings = [arm.rank(query, size) for arm in stage.arms]
-        visitor = visitor_number(query.asker.key)
-        members = cohorts.of_query(query, query.asker.logged_out(self._accounts))
-        for own in (False, True):
-            if own and target in query.mine:
-                break
-            blocked = stage.without(query.mine if own else query.session, size)
-            ranks = [
-                rank_of(ranking.scores, ranking.slots, blocked, target) if target else 0
-                for ranking in rankings
-            ]
-            members |= cohorts.of_target(stage.target(target, now, ranks[0]))
-            self.results.add(
-                visitor,
-                BIT["new_to_visitor"] if own else members,
-                [rank_metrics(rank) for rank in ranks],
-            )
+
+        def places(without: I64) -> list[int]:
+            blocked = stage.without(without, size)
+            return [ranking.place(target, blocked) for ranking in rankings]
+
+        ranks = places(query.session)
+        members = cohorts.of_query(query, asker.logged_out(self._accounts))
+        members |= cohorts.of_target(stage.target(target, asker.at, ranks[0]))
+        self._add(asker, members, ranks)
+        if target not in query.mine:
+            self._add(asker, BIT["new_to_visitor"], places(query.mine))
+
+    def _add(self, asker: Asker, members: int, ranks: list[int]) -> None:
+        metrics = [rank_metrics(rank) for rank in ranks]
+        self.results.add(visitor_number(asker.key), members, metrics)
 
     def _tune(self, query: Query, target: int) -> None:
         size = self._stage.world.columns.size
         blocked = self._stage.without(query.session, size)
         for variant in VARIANTS:
-            ranking = self._stage.knn.rank_by(query, size, variant)
-            rank = rank_of(ranking.scores, ranking.slots, blocked, target)
+            rank = self._stage.knn.rank_by(query, size, variant).place(target, blocked)
             self._stage.tune(rank_metrics(rank)[1], variant)
 
     def _study(self, query: Query, target: int) -> None:
-        considered = self._stage.realtime.consider(query)
-        labels = (considered.slots == target).astype(np.float32)
+        realtime = self._stage.realtime
+        slots = realtime.consider(query).slots
+        labels = (slots == target).astype(np.float32)
         if not target or not labels.any():
             self.collected.missed += 1
             return
-        allowed = ~np.isin(considered.slots, query.session)
+        allowed = ~np.isin(slots, query.session)
         rows = some_of(labels, allowed, NEGATIVES, self._random)
-        self.collected.add(query.asker.at, considered.matrix[rows], labels[rows])
+        self.collected.add(query.asker.at, realtime.features(query, rows), labels[rows])
 
 
 def items_of(line: Line) -> list[str]:

@@ -22,16 +22,15 @@ Wanted = Sequence[tuple[str, int]]
 
 
 class Considered(NamedTuple):
-    """The candidates of a ranking, in the live world's slots, and their features."""
+    """The candidates of a ranking, and their slots in the live world."""
 
+    ids: list[str]
     slots: I64
-    matrix: F32
-    sources: list[list[str]]
 
 
 class Realtime:
     """What the server would answer: rows as they are now. ``scorer`` may be replaced; ``pairs``
-    is how many candidates were scored last."""
+    is how many candidates were ranked last."""
 
     name = "realtime"
 
@@ -44,20 +43,24 @@ class Realtime:
         self._wanted = wanted
 
     def consider(self, query: Query) -> Considered:
-        """The candidates and their features, before they are scored."""
+        """The candidates, before anything is computed of them."""
         if self._considered is None or self._considered[0] is not query:
-            world = self._world
-            ids, sources = world.candidates(query.row, query.asker.at, self._wanted)
-            matrix = world.matrix(query.row, ids, query.asker.moment)
-            considered = Considered(world.columns.slots(ids), matrix, sources)
-            self._considered = (query, considered)
+            ids = self._world.candidates(query.row, query.asker.at, self._wanted).ids
+            self._considered = (query, Considered(ids, self._world.columns.slots(ids)))
         self.pairs = len(self._considered[1].slots)
         return self._considered[1]
 
+    def features(self, query: Query, rows: I64 | None = None) -> F32:
+        """Those of the candidates; of the ``rows`` among them, if only those are wanted."""
+        ids = self.consider(query).ids
+        if rows is not None:
+            ids = [ids[row] for row in rows.tolist()]
+        return self._world.matrix(query.row, ids, query.asker.moment)
+
     def rank(self, query: Query, size: int) -> Ranking:
         """By score; what no source found is not there."""
-        considered = self.consider(query)
-        return Ranking(considered.slots, self.scorer.score(considered.matrix))
+        scorer = self.scorer
+        return Ranking(self.consider(query).slots, lambda: scorer.score(self.features(query)))
 
     def matrix(self, query: Query, listed: Listed) -> F32:
         """The features of ``listed``, before they are scored."""

@@ -89,12 +89,12 @@ class Frequent(RankingArm):
 
     def rank(self, query: Query, size: int) -> Ranking:
         """By own count, then by ``recent``."""
-        slots, scores = self._recent.rank(query, size)
-        highest = float(scores.max(initial=0.0)) or 1.0
-        own = scores / highest
+        recent = self._recent.rank(query, size)
+        highest = float(recent.scores.max(initial=0.0)) or 1.0
+        own = recent.scores / highest
         counted, counts = np.unique(query.mine, return_counts=True)
         own[counted - 1] += 1.0 + counts
-        return Ranking(slots, own)
+        return Ranking(recent.slots, own)
 
     def learn(self, asker: Asker, session: OpenSession, slot: int) -> None:
         """The visitor's history is kept elsewhere, and ``recent`` learns by itself."""
