@@ -162,7 +162,7 @@ class Ranker:
         subject, columns = request.similar_to, self._replicas.columns
         if subject is None or request.candidates is not None:
             return None, None
-        if subject not in columns.profiles.slots and not columns.slots([subject])[0]:
+        if subject not in columns.profiles.slots and not columns.slot(subject):
             kind, id = subject_of(subject)
             raise Problem(404, f"nothing is known of {kind} {id!r}")
         if not subject.startswith(USER_VISITOR):

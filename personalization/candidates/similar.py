@@ -21,7 +21,7 @@ def find_similar(item: str, inputs: Inputs) -> tuple[list[str], list[list[str]]]
     itself. Who asks does not matter: ranking them for the viewer is for the scorer.
     """
     columns = inputs.columns
-    own = int(columns.slots([item])[0])
+    own = columns.slot(item)
     if not own:
         return [], []
     around = [(table, table.units[own]) for table in columns.vectors.values()]

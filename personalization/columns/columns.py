@@ -133,6 +133,10 @@ class Columns:
         """The slot of each item, int64[n]; 0 where it was never heard of."""
         return np.fromiter(map(self._slots.get, ids, repeat(0)), np.int64, len(ids))
 
+    def slot(self, id: str) -> int:
+        """The slot of an item; 0 if it was never heard of."""
+        return self._slots.get(id, 0)
+
     def candidates(
         self,
         ids: Sequence[str],

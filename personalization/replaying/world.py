@@ -74,10 +74,7 @@ class World(Reader):
 
     def slot(self, item: str) -> int:
         """The item's slot in ``columns``; 0 if it was never heard of."""
-        (slot,) = self._columns.slots([item]).tolist()
-        if slot == 0 and self._pending:
-            (slot,) = self.columns.slots([item]).tolist()
-        return int(slot)
+        return self._columns.slot(item) or self.columns.slot(item)
 
     @property
     def columns(self) -> Columns:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personalization.evaluation.arm import Ranking
 from personalization.evaluation.auc import Aucs
 from personalization.evaluation.bootstrap import Means, poisson_weights, visitor_number
 from personalization.evaluation.distinct import Distinct, count
@@ -17,6 +18,7 @@ from personalization.evaluation.metrics import (
     rank_of,
     weighted_auc,
 )
+from personalization.features.view import F64
 
 pytestmark = pytest.mark.kernel
 
@@ -39,8 +41,18 @@ def test_a_rank_is_the_place_in_the_sorted_list(scores: list[float], data: st.Da
 
 
 def test_what_is_not_among_the_candidates_has_no_rank() -> None:
-    """A source that did not find it is a miss."""
-    assert rank_of(np.array([1.0]), np.array([2]), np.zeros(4, np.bool_), 3) == 0
+    """A source that did not find it is a miss, and nothing is scored for it; else once."""
+    blocked = np.zeros(4, np.bool_)
+    assert rank_of(np.array([1.0]), np.array([2]), blocked, 3) == 0
+    times: list[int] = []
+
+    def scores() -> F64:
+        times.append(1)
+        return np.array([1.0, 2.0])
+
+    ranking = Ranking(np.array([2, 3]), scores)
+    assert (ranking.place(1, blocked), len(times)) == (0, 0)
+    assert (ranking.place(2, blocked), ranking.place(3, blocked), len(times)) == (2, 1, 1)
     assert rank_metrics(11) == (0.0, 0.0, 1 / 11)
 
 
