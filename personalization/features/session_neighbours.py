@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from personalization.spec import Spec
 
 MOST_KEPT = 1024
+_SPARSE = 8  # of most marks that are looked for nothing is known, which an empty place says at once
 
 
 class SessionNeighbours(Feature, frozen=True):
@@ -57,28 +58,21 @@ class SessionNeighbours(Feature, frozen=True):
         neighbours(view.sessions, view.last_sessions, several, own, out)
 
 
-@kernel("int64(uint32[::1], int64)")
-def _place(marks: U32, mark: int) -> int:
-    """Where ``mark``, whose bits are mixed, is in a hash table, or would be."""
-    place = mark & (len(marks) - 1)
-    while marks[place] != 0 and marks[place] != mark:
-        place = (place + 1) & (len(marks) - 1)
-    return place
-
-
 @kernel("void(uint32[:, :], uint32[:, :], int64, int64, float32[:, :])")
 def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None:
     """The four columns from the sessions of candidates ``theirs`` [n, R] and of last items [m, R],
     the first ``several`` of them of the current session, whose mark is ``own`` (0: none), into
     ``out`` [n, 4]."""
     size = 64
-    while size < 2 * last.size:
+    while size < _SPARSE * last.size:
         size *= 2
-    marks = np.zeros(size, np.uint32)
-    longest = np.zeros(size, np.int64)
-    hits = np.zeros(size)
-    share = np.zeros(size)
-    before = np.zeros(size)
+    entries = np.zeros(size, np.int32)  # a hash table of marks, whose bits are mixed; 0: none
+    marks = np.empty(last.size + 1, np.int64)
+    longest = np.zeros(last.size + 1, np.int64)
+    hits = np.zeros(last.size + 1)
+    share = np.zeros(last.size + 1)
+    before = np.zeros(last.size + 1)
+    known = 0
     for j in range(len(last)):
         kept = 0
         while kept < last.shape[1] and last[j, kept] != 0:
@@ -88,14 +82,20 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             mark = int(last[j, k]) >> LENGTH_BITS
             if mark == own:
                 continue
-            place = _place(marks, mark)
-            marks[place] = mark
-            longest[place] = max(longest[place], int(last[j, k]) & LONGEST)
+            place = mark & (size - 1)
+            while entries[place] != 0 and marks[entries[place]] != mark:
+                place = (place + 1) & (size - 1)
+            if entries[place] == 0:
+                known += 1
+                entries[place] = known
+                marks[known] = mark
+            entry = entries[place]
+            longest[entry] = max(longest[entry], int(last[j, k]) & LONGEST)
             if j < several:
-                hits[place] += 1.0
-                share[place] += weight
+                hits[entry] += 1.0
+                share[entry] += weight
             else:
-                before[place] += 1.0
+                before[entry] += 1.0
     for i in range(len(theirs)):
         cosine = 0.0
         most = 0.0
@@ -107,15 +107,18 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
                 break
             kept += 1
             mark = int(theirs[i, k]) >> LENGTH_BITS
-            place = _place(marks, mark)
-            if marks[place] == 0:
+            place = mark & (size - 1)
+            while entries[place] != 0 and marks[entries[place]] != mark:
+                place = (place + 1) & (size - 1)
+            entry = entries[place]
+            if entry == 0:
                 continue
-            length = float(max(longest[place], int(theirs[i, k]) & LONGEST))
+            length = float(max(longest[entry], int(theirs[i, k]) & LONGEST))
             root = np.sqrt(length)
-            cosine += share[place] / (root * np.sqrt(root))
-            most = max(most, hits[place] / root)
-            alike += hits[place] * hits[place] / length
-            earlier += before[place] / root
+            cosine += share[entry] / (root * np.sqrt(root))
+            most = max(most, hits[entry] / root)
+            alike += hits[entry] * hits[entry] / length
+            earlier += before[entry] / root
         out[i, 0] = cosine / np.sqrt(kept + 1.0)
         out[i, 1] = most
         out[i, 2] = alike
