@@ -10,8 +10,8 @@ _LOOK_SECONDS = 0.01
 def look_rarely() -> None:
     """Leave alone what is there now, and look at what comes less often.
 
-    A collection of everything holds the process for tens of ms; the usual thresholds cost a bulk
-    import a sixth of its time.
+    A collection of everything holds the process for tens of ms; the usual thresholds cost what
+    folds in bulk (an import, an evaluation) a sixth of its time.
     """
     gc.collect()
     gc.freeze()

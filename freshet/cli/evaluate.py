@@ -80,6 +80,7 @@ def command(
     from freshet.evaluation.page import page
     from freshet.evaluation.run import MOST_PROCESSES, Request, evaluate
     from freshet.evaluation.survey import EvaluationError
+    from freshet.garbage import look_rarely
     from freshet.importers.source import SourceError
     from freshet.settings import SettingsError
     from freshet.specs import load_spec
@@ -88,6 +89,7 @@ def command(
 
     if (path is None) != log:
         raise click.UsageError("give a PATH or --log, one of them")
+    look_rarely()
     progress = Console(stderr=True)
     with plain(SettingsError, SourceError, EvaluationError, FileNotFoundError):
         found = loaded(config, data=data, spec=spec, surfaces=surfaces)

@@ -10,6 +10,7 @@ from typing import Any
 
 from freshet.evaluation.one_pass import Passed, Report, Task, run_pass
 from freshet.evaluation.share import Share
+from freshet.garbage import look_rarely
 from personalization.evaluation.results import Results
 
 _barrier: Any = None
@@ -59,6 +60,7 @@ def merge(passed: Passed, other: Passed) -> None:
 def _begin(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
+    look_rarely()
     Thread(target=_end_with_parent, daemon=True).start()
 
 
