@@ -155,7 +155,8 @@ class Ranker:
         return decision
 
     async def _near(self, request: RankRequest) -> tuple[Hydrated | None, Near | None]:
-        """Who asks and who is like the user that the request names, if it names one.
+        """Who asks and who is like the user that the request names, if it names one: both as they
+        were when the search began.
 
         Raises ``Problem`` for an item or a user that nothing is known of.
         """

@@ -128,7 +128,7 @@ def replay(
     world, cost = World(spec), Cost()
     wanted = [(source.name, source.count) for source in default_surface().sources]
     formula = Formula(spec.columns, spec.feature_set_id)
-    frozen = Frozen(world, {}, wanted, formula)
+    frozen = Frozen(world, {}, wanted, formula, split.start)
     realtime = Realtime(world, wanted, formula)
     found = survey(turns, lambda done: None)
     chance = Chance(seed=1, resamples=50)

@@ -25,8 +25,8 @@ _LEAST = 0.001  # no term of a user is a smaller part of them
 
 class Near(NamedTuple):
     """Users by the name that events give them (``user:<id>``), the nearest first: how near, in
-    [0, 1], the dimensions that they share with who is looked at, and their ``slots`` among profiles
-    as long as nobody else runs."""
+    [0, 1], the dimensions that they share with who is looked at, and their ``slots`` among
+    profiles."""
 
     ids: list[str]
     resemblance: list[float]

@@ -14,7 +14,8 @@ from personalization.features.view import F64, I64, Bool
 class Ranking:
     """``scores`` [n] of the items in ``slots`` [n], in any order; other items come after them.
 
-    Scores may come from a function, which is called if somebody wants to know them.
+    Scores may come from a function, which is called if somebody wants to know them: before
+    anything more is folded.
     """
 
     def __init__(self, slots: I64, scores: F64 | Callable[[], F64]) -> None:

@@ -39,6 +39,7 @@ class Realtime:
         self.pairs = 0
         self._last: tuple[Query, Listed, F32] | None = None
         self._considered: tuple[Query, Considered] | None = None
+        self._features: tuple[Query, F32] | None = None
         self._world = world
         self._wanted = wanted
 
@@ -50,12 +51,12 @@ class Realtime:
         self.pairs = len(self._considered[1].slots)
         return self._considered[1]
 
-    def features(self, query: Query, rows: I64 | None = None) -> F32:
-        """Those of the candidates; of the ``rows`` among them, if only those are wanted."""
-        ids = self.consider(query).ids
-        if rows is not None:
-            ids = [ids[row] for row in rows.tolist()]
-        return self._world.matrix(query.row, ids, query.asker.moment)
+    def features(self, query: Query) -> F32:
+        """Those of the candidates."""
+        if self._features is None or self._features[0] is not query:
+            ids = self.consider(query).ids
+            self._features = (query, self._world.matrix(query.row, ids, query.asker.moment))
+        return self._features[1]
 
     def rank(self, query: Query, size: int) -> Ranking:
         """By score; what no source found is not there."""
@@ -103,8 +104,9 @@ class Frozen:
     """The live world as it was at the last midnight, but for the catalogue, which is live.
 
     Lists are made when a visitor first asks on a day, as a nightly job would have made them for
-    everybody: from that state, at that moment, outside any session. Nobody may ask before
-    ``since`` (ms); ``rest`` keeps rows of visitors that have changed since midnight.
+    everybody: from that state, at that moment, outside any session. Nobody asks before ``since``
+    (ms), the beginning of the test: who asks as of an earlier time gets a list of that day.
+    ``rest`` keeps rows of visitors and users that have changed since midnight.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Frozen:
         self._live = live
         self._world = live.lagging = Lagging(live, rest)
         self._wanted = wanted
-        self._first = since // DAY
+        self._since = since
         self._day = -1
         self._known = 0
         self._lists: dict[str, Ranking] = {}
@@ -134,7 +136,7 @@ class Frozen:
     def advance(self, at: int) -> None:
         """It is ``at`` (ms) now; what the live world has folded came before."""
         day = at // DAY
-        if day <= self._day or day < self._first:
+        if day <= self._day or day < self._since // DAY:
             return
         self._day = day
         self._live.catch_up()
@@ -145,7 +147,7 @@ class Frozen:
 
     def ranking(self, asker: Asker, live: bool) -> Ranking:
         """The list of ``asker`` for this day, with the items listed since if ``live``."""
-        self.advance(asker.at)
+        self.advance(max(asker.at, self._since))
         listed = self._lists.get(asker.key)
         if listed is None:
             listed = self._lists[asker.key] = self._make(asker)
@@ -163,7 +165,7 @@ class Frozen:
 
     def scores(self, asker: Asker, listed: Listed, live: bool) -> F64:
         """The scores of ``listed``; of what came since midnight only if ``live``."""
-        self.advance(asker.at)
+        self.advance(max(asker.at, self._since))
         if self._last is None or self._last[0] is not asker or self._last[1] is not listed:
             self._last = (asker, listed, self._scored(asker, Found(listed.ids, [])).scores)
         found = self._last[2]

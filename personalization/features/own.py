@@ -23,7 +23,7 @@ class Own(Feature, frozen=True):
     sign(w) * log1p(\\|w\\|); ``own_count``, log1p of how many events it were; ``own_rate``, events
     per session of theirs (frequency beats recency in repeat consumption: Reiter-Haas et al.,
     RecSys 2021; both are here). 0 for an item never met, or met long ago: the ``size`` heaviest
-    items are kept, at ``half_life``; where their ids have more than 16 bytes on average, fewer.
+    items are kept, at ``half_life``; where the longest id is longer than 16 bytes, as many fewer.
     """
 
     half_life: str = "60d"

@@ -19,8 +19,8 @@ class Lagging(Reader):
 
     The live world says which rows change. Those of items, sellers and segments are taken over
     when this follows; those of visitors and users are kept before their first change since, in
-    ``rest``. So it costs what changed, not what happened. Until it follows for the first time
-    nobody may ask.
+    ``rest``. So it costs what changed, not what happened. Raises ``RuntimeError`` for who asks
+    before it followed for the first time.
     """
 
     def __init__(self, live: Reader, rest: Rest) -> None:
@@ -48,6 +48,7 @@ class Lagging(Reader):
 
     def index(self, now: int) -> CatalogueIndex:
         """The lists as of ``now``, when they were first asked for since this followed."""
+        self._check()
         if self._index is None:
             self._index = build_index(self._columns, now)
         return self._index
@@ -81,10 +82,15 @@ class Lagging(Reader):
 
     def _before(self, key: str, live: Encoded) -> Encoded:
         """Once the live world was asked it has told what changes."""
+        self._check()
         if key not in self._kept:
             return live
         row = self._rest.get(key)
         return (0, row) if row else None
+
+    def _check(self) -> None:
+        if not self._followed:
+            raise RuntimeError("a lagging world was asked before it followed")
 
 
 def apply_row(columns: Columns, id: str, row: StatsRow) -> None:

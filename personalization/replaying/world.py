@@ -145,7 +145,7 @@ class World(Reader):
             self._stats[table].update(rows)
             for id, row in rows.items():
                 apply_row(self._columns, id, row)
-            if self.lagging is not None:
+            if self.lagging is not None and table != "users":
                 self.lagging.changed(table, rows)
 
     def _visitor(self, id: str) -> VisitorRow | None:

@@ -44,7 +44,10 @@ def worst_visitor_row(plan: StatePlan) -> int:
 
 def _keys(ids: list[str], affinity: AffinityPlan) -> list[str]:
     prefix = f"{len(DAYPARTS) - 1}|" if affinity.by_daypart else ""
-    return [prefix + id[-affinity.key_bytes :] for id in ids[: affinity.size]]
+    keys = [id[-affinity.key_bytes :] for id in ids[: affinity.size]]
+    if affinity.size * affinity.key_bytes < MAX_ID_BYTES:
+        keys[0] = ids[0]  # one is kept, however long
+    return [prefix + key for key in keys]
 
 
 def _sizes(plan: StatePlan) -> list[int]:

@@ -41,8 +41,8 @@ def add_all(
 
     A later weight counts with what it must be at ``topk.at`` for as much to be left of it, an
     earlier one with what would be left of it by then. Where that makes more than ``size`` keys
-    (fewer, if they have more than ``key_bytes`` each on average), the lightest but the newcomers
-    go (of equal ones the first in the alphabet): what is newest can always grow.
+    (fewer, if one is longer than ``key_bytes``), the lightest but the newcomers go (of equal ones
+    the first in the alphabet): what is newest can always grow.
 
     >>> topk = TopK()
     >>> add_all(topk, ("a", "b"), 1.0, 1_000, 500, 2)
@@ -122,12 +122,14 @@ def merge(maps: Sequence[TopK], half_life: int, size: int, key_bytes: int = MAX_
 
 
 def _room(keys: Collection[str], size: int, key_bytes: int) -> int:
-    """How many keys may be kept where all of ``keys`` are candidates: those kept have at most
-    ``size * key_bytes`` bytes."""
-    if key_bytes == MAX_ID_BYTES or len("".join(keys).encode()) <= size * key_bytes:
+    """How many keys may be kept where all of ``keys`` are candidates."""
+    if len(keys) * MAX_ID_BYTES <= size * key_bytes or key_bytes == MAX_ID_BYTES:
         return size
-    longest = max(len(key.encode()) for key in keys)
-    return min(size, size * key_bytes // longest)
+    if "".join(keys).isascii():
+        longest = max(map(len, keys))
+    else:
+        longest = max(len(key.encode()) for key in keys)
+    return size if longest <= key_bytes else max(1, size * key_bytes // longest)
 
 
 def _summed(weights: dict[str, list[float]]) -> Iterable[tuple[str, float]]:

@@ -313,7 +313,7 @@ def test_merged_top_k_stays_within_its_stated_error(
         assert -1e-9 <= weight - found <= merged.lost + 1e-9
 
 
-long_keys = st.sampled_from(["a", "bb", "ccc", "dddd", "e" * 8, "é" * 8, "g" * 32])
+long_keys = st.sampled_from(["a", "bb", "ccc", "dddd", "e" * 8, "é" * 8, "g" * 40])
 long_additions = st.lists(st.tuples(long_keys, times, weights), max_size=30)
 
 

@@ -6,9 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from personalization.evaluation.pipeline import Frozen
+from personalization.evaluation.query import Asker
+from personalization.evaluation.split import DAY
 from personalization.events import CatalogueRecord, StampedEvent
 from personalization.features.view import Moment
 from personalization.presets import marketplace
+from personalization.ranking.formula import Formula
 from personalization.ranking.surface import default_surface
 from personalization.replaying.lagging import Lagging
 from personalization.replaying.world import World
@@ -70,3 +74,30 @@ def test_it_answers_as_of_when_it_followed_last_with_the_catalogue_of_now(seed: 
             now = START + 60_000 * number
             assert answers(lagging, now) == answers(before, now)
             assert answers(live, now) != answers(before, now)
+
+
+def test_a_nightly_list_asked_for_an_earlier_time_is_that_of_the_first_day_of_the_test() -> None:
+    """Exposures that are logged when they are answered are asked about as of a time before."""
+    found = []
+    midnight = START - START % DAY
+    for since in (0, midnight):
+        world = World(marketplace)
+        formula = Formula(marketplace.columns, marketplace.feature_set_id)
+        frozen = Frozen(world, {}, WANTED, formula, since)
+        for number in range(60):
+            record = world.accept(some_line(random.Random(number), number - 660), START)
+            frozen.advance(record.at)
+            world.fold(record)
+        asker = Asker("v1", None, None, midnight - 30 * 60_000)
+        if since == 0:
+            frozen.advance(midnight)
+        found.append(frozen.ranking(asker, live=False).scores.tobytes())
+    assert found[0] == found[1]
+    assert len(found[0])
+
+
+def test_who_asks_before_it_followed_is_told() -> None:
+    """An empty state would look like an answer."""
+    world = World(marketplace)
+    with pytest.raises(RuntimeError, match="before it followed"):
+        Lagging(world, {}).who("v1")
