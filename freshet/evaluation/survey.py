@@ -14,7 +14,7 @@ from personalization.spec import Spec
 from personalization.wire import KINDS
 
 ProtocolName = Literal["next_item", "basket", "list", "pointwise"]
-EXAMPLES = 25_000
+EXAMPLES = 40_000
 EXPOSURES = 300_000
 _LONG = 90 * DAY
 _SEASONS = 180 * DAY
@@ -122,7 +122,7 @@ def predicted_by(name: ProtocolName, positives: Sequence[str]) -> Sequence[str]:
 def schedule_of(
     split: Split, found: Survey, name: ProtocolName, positives: Sequence[str], *, learn: bool
 ) -> Schedule:
-    """When to learn, and from how many: about 25,000 lists of the 60 days before the test."""
+    """When to learn, and from how many: about 40,000 lists of the 60 days before the test."""
     if not learn:
         return Schedule(0.0)
     if name == "basket":

@@ -1,15 +1,12 @@
 """Next item: before each positive event the live catalogue is ranked, then the event happens."""
 
-from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 
 from personalization.evaluation import cohorts
 from personalization.evaluation.bootstrap import visitor_number
 from personalization.evaluation.cohorts import BIT
-from personalization.evaluation.history import OpenSession
 from personalization.evaluation.learning import Collected, some_of
 from personalization.evaluation.metrics import rank_metrics
 from personalization.evaluation.neighbours import VARIANTS
@@ -17,29 +14,13 @@ from personalization.evaluation.protocol import Purpose
 from personalization.evaluation.query import Asker, Query
 from personalization.evaluation.results import Results
 from personalization.evaluation.stage import Stage
-from personalization.features.view import F32, I64
+from personalization.features.view import I64
 from personalization.training.labels import Objective
 from personalization.wire import Line
 
 METRICS = ("hr@10", "ndcg@10", "mrr")
 NEGATIVES = 30
-LATER = 0.5
-"""What an item that comes later in the session is worth to a model, where the next is worth 1."""
 TUNED = 2_000
-_DAY = 86_400_000
-
-
-@dataclass(slots=True, eq=False)
-class _Studied:
-    """A query to learn from: its candidates, the items that came next, and the session that they
-    were in, with ``first`` the place in it of what came later."""
-
-    query: Query
-    slots: I64
-    matrix: F32
-    wanted: list[int]
-    session: OpenSession | None = None
-    first: int = 0
 
 
 class NextItem:
@@ -71,8 +52,6 @@ class NextItem:
         self._positives = frozenset(positives)
         self._accounts = accounts
         self._random = np.random.default_rng([seed, 1])
-        self._asked: list[_Studied] = []
-        self._open: deque[_Studied] = deque()
 
     def predicts(self, asker: Asker, line: Line) -> bool:
         """A positive event."""
@@ -80,30 +59,24 @@ class NextItem:
 
     def before(self, asker: Asker, line: Line, purpose: Purpose) -> None:
         """Ask, for every item of ``line``."""
-        self._label(asker.at - _DAY)
         query = self._stage.query(asker)
-        wanted = [self._stage.world.slot(item) for item in items_of(line)]
-        wanted = [slot for slot in wanted if slot not in query.session]
-        for target in wanted:
+        for item in items_of(line):
+            target = self._stage.world.slot(item)
+            if target in query.session:
+                continue
             if purpose.test:
                 self._test(query, target)
             if target and purpose.tune and self._stage.tuned < TUNED:
                 self._tune(query, target)
-        if wanted and purpose.study:
-            realtime = self._stage.realtime
-            slots, matrix = realtime.consider(query).slots, realtime.features(query)
-            self._asked.append(_Studied(query, slots, matrix, wanted))
+            if purpose.study:
+                self._study(query, target)
 
     def after(self, asker: Asker, line: Line) -> None:
         """The arms learn of what was positive."""
-        if line.type not in self._positives:
+        if line.type in self._positives:
+            self._stage.learn(asker, items_of(line))
+        else:
             self._stage.sessions.touch(asker)
-            return
-        session = self._stage.learn(asker, items_of(line))
-        for studied in [one for one in self._asked if one.query.asker is asker]:
-            studied.session, studied.first = session, len(session.slots)
-            self._asked.remove(studied)
-            self._open.append(studied)
 
     def settle(self) -> None:
         """The best variant stays."""
@@ -139,19 +112,16 @@ class NextItem:
             rank = self._stage.knn.rank_by(query, size, variant).place(target, blocked)
             self._stage.tune(rank_metrics(rank)[1], variant)
 
-    def _label(self, before: int) -> None:
-        """Learn from what was asked before a time (ms)."""
-        while self._open and self._open[0].query.asker.at < before:
-            studied = self._open.popleft()
-            query, slots = studied.query, studied.slots
-            later = [] if studied.session is None else studied.session.slots[studied.first :]
-            labels = np.where(np.isin(slots, later), LATER, 0.0).astype(np.float32)
-            labels[np.isin(slots, studied.wanted)] = 1.0
-            rows = some_of(labels, ~np.isin(slots, query.session), NEGATIVES, self._random)
-            if not labels[rows].any():
-                self.collected.missed += 1
-                continue
-            self.collected.add(query.asker.at, studied.matrix[rows], labels[rows])
+    def _study(self, query: Query, target: int) -> None:
+        realtime = self._stage.realtime
+        slots = realtime.consider(query).slots
+        labels = (slots == target).astype(np.float32)
+        if not target or not labels.any():
+            self.collected.missed += 1
+            return
+        allowed = ~np.isin(slots, query.session)
+        rows = some_of(labels, allowed, NEGATIVES, self._random)
+        self.collected.add(query.asker.at, realtime.features(query, rows), labels[rows])
 
 
 def items_of(line: Line) -> list[str]:

@@ -51,12 +51,15 @@ class Realtime:
         self.pairs = len(self._considered[1].slots)
         return self._considered[1]
 
-    def features(self, query: Query) -> F32:
-        """Those of the candidates."""
+    def features(self, query: Query, rows: I64 | None = None) -> F32:
+        """Those of the candidates; of the ``rows`` among them, if only those are wanted."""
+        ids = self.consider(query).ids
         if self._features is None or self._features[0] is not query:
-            ids = self.consider(query).ids
+            if rows is not None:
+                ids = [ids[row] for row in rows.tolist()]
+                return self._world.matrix(query.row, ids, query.asker.moment)
             self._features = (query, self._world.matrix(query.row, ids, query.asker.moment))
-        return self._features[1]
+        return self._features[1] if rows is None else self._features[1][rows]
 
     def rank(self, query: Query, size: int) -> Ranking:
         """By score; what no source found is not there."""

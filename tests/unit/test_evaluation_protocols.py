@@ -1,6 +1,5 @@
 """The four protocols on logs small enough to work out by hand."""
 
-import numpy as np
 import pytest
 
 from personalization.evaluation.prequential import Schedule
@@ -66,20 +65,6 @@ def test_nightly_ranks_as_realtime_did_at_midnight() -> None:
     last = {arm: scores for _, arm, scores in done.predictions}
     assert last["nightly"] == last["realtime"]
     assert last["nightly"] == last["nightly_live"]
-
-
-def test_what_comes_later_in_a_session_is_no_negative_to_learn_from() -> None:
-    """Of five items v takes i2, i0 and i1: each is worth 1 when it is next and half before that,
-    and no candidate afterwards. A day later it is labelled."""
-    log = [*listing(5), *(bought("v", f"i{n}", START + n, "s") for n in (2, 0, 1))]
-    at = START + 2 * DAY
-    log += [bought("w", "i3", at, "t")]
-    done = replay(log, "next_item", Split(at, at + DAY), Schedule(1.0), positives=["purchase"])  # type: ignore[arg-type]
-    examples = done.protocol.collected.examples()
-    assert examples is not None
-    lists = np.split(examples.labels, np.cumsum(examples.groups)[:-1])
-    labels = [sorted(one.tolist()) for one in lists]
-    assert labels == [[0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0]]
 
 
 def test_a_basket_is_what_a_session_brings() -> None:
