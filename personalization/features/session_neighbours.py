@@ -8,7 +8,7 @@ from personalization.decay import kernel
 from personalization.features.family import Feature
 from personalization.features.session import current_session
 from personalization.features.session_covisited import session_length
-from personalization.features.view import F32, U32, View
+from personalization.features.view import F32, I32, I64, U32, View
 from personalization.state import sessions
 from personalization.state.sessions import LENGTH_BITS, LONGEST
 
@@ -58,6 +58,15 @@ class SessionNeighbours(Feature, frozen=True):
         neighbours(view.sessions, view.last_sessions, several, own, out)
 
 
+@kernel("int64(int32[::1], int64[::1], int64)")
+def _place(entries: I32, marks: I64, mark: int) -> int:
+    """Where ``mark``, whose bits are mixed, is in a hash table of ``marks``, or would be."""
+    place = mark & (len(entries) - 1)
+    while entries[place] != 0 and marks[entries[place]] != mark:
+        place = (place + 1) & (len(entries) - 1)
+    return place
+
+
 @kernel("void(uint32[:, :], uint32[:, :], int64, int64, float32[:, :])")
 def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None:
     """The four columns from the sessions of candidates ``theirs`` [n, R] and of last items [m, R],
@@ -66,7 +75,7 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
     size = 64
     while size < _SPARSE * last.size:
         size *= 2
-    entries = np.zeros(size, np.int32)  # a hash table of marks, whose bits are mixed; 0: none
+    entries = np.zeros(size, np.int32)  # a hash table of marks; 0: none
     marks = np.empty(last.size + 1, np.int64)
     longest = np.zeros(last.size + 1, np.int64)
     hits = np.zeros(last.size + 1)
@@ -82,9 +91,7 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             mark = int(last[j, k]) >> LENGTH_BITS
             if mark == own:
                 continue
-            place = mark & (size - 1)
-            while entries[place] != 0 and marks[entries[place]] != mark:
-                place = (place + 1) & (size - 1)
+            place = _place(entries, marks, mark)
             if entries[place] == 0:
                 known += 1
                 entries[place] = known
@@ -106,11 +113,7 @@ def neighbours(theirs: U32, last: U32, several: int, own: int, out: F32) -> None
             if theirs[i, k] == 0:
                 break
             kept += 1
-            mark = int(theirs[i, k]) >> LENGTH_BITS
-            place = mark & (size - 1)
-            while entries[place] != 0 and marks[entries[place]] != mark:
-                place = (place + 1) & (size - 1)
-            entry = entries[place]
+            entry = entries[_place(entries, marks, int(theirs[i, k]) >> LENGTH_BITS)]
             if entry == 0:
                 continue
             length = float(max(longest[entry], int(theirs[i, k]) & LONGEST))
