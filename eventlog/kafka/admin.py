@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from eventlog.kafka.connection import Connection, reach
+from eventlog.kafka.connection import Connection, reach, started
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, failure, in_words, is_refusal
 from eventlog.kafka.names import name_on_kafka
 from eventlog.kafka.settings import TopicOptions, topic_settings
@@ -77,7 +77,7 @@ class KafkaAdmin:
             **self._connection.client_options(),
         )
         try:
-            await self._bounded("connecting", client.start)
+            await self._bounded("connecting", lambda: started(client.start(), self._timeout))
         except BaseException:
             await client.close()
             raise

@@ -89,6 +89,27 @@ async def started(starting: Coroutine[Any, Any, Started], timeout: float) -> Sta
         raise
 
 
+async def stopped(consumer: Any) -> None:
+    """Stop aiokafka's ``consumer``, and close its connections.
+
+    Its own ``stop`` ends with ``CancelledError``, and leaves connections open, where a fetch that
+    failed waits to be tried again.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        asked = asyncio.current_task()
+        if asked is None or asked.cancelling():
+            raise
+    finally:
+        fetches = [] if consumer._fetcher is None else list(consumer._fetcher._pending_tasks)
+        for fetch in fetches:
+            fetch.cancel()
+        if fetches:
+            await asyncio.wait(fetches, timeout=_LAST_SECONDS)
+        await consumer._client.close()
+
+
 async def reach(connection: Connection, timeout: float) -> None:
     """Return as soon as one of the bootstrap servers lets us in.
 

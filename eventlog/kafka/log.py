@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from eventlog.kafka.admin import KafkaAdmin
 from eventlog.kafka.appender import Appender, NotAppended
 from eventlog.kafka.batches import WHOLE_BYTES, Batch, split
-from eventlog.kafka.connection import Connection, started
+from eventlog.kafka.connection import Connection, started, stopped
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, LogUnreachable, failure, in_words
 from eventlog.kafka.names import from_kafka, on_kafka
 from eventlog.kafka.quiet import quieten
@@ -80,7 +80,7 @@ class KafkaLog:
         await self._appender.stop()
         offsets, self._offsets = self._offsets, None
         if offsets is not None:
-            await offsets.stop()
+            await stopped(offsets)
         await self._admin.stop()
 
     async def learn_topics(self) -> None:

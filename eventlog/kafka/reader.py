@@ -8,7 +8,7 @@ from typing import Any
 import aiokafka
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from eventlog.kafka.connection import Connection, reach, started
+from eventlog.kafka.connection import Connection, reach, started, stopped
 from eventlog.kafka.errors import KafkaRefused, KafkaUnreachable, in_words, is_refusal
 from eventlog.kafka.names import on_kafka
 from eventlog.protocol import Record, TopicPartition
@@ -207,7 +207,7 @@ class KafkaReader:
         try:
             await started(consumer.start(), _CONNECT_SECONDS)
         except BaseException:
-            await consumer.stop()
+            await stopped(consumer)
             raise
         if self._unreachable:
             _logger.warning("the cluster is back")
@@ -217,4 +217,4 @@ class KafkaReader:
     async def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await stopped(consumer)
