@@ -93,7 +93,10 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     kept for beside items and sellers: ``"global"``, ``"category"``, ``"seller*category"``.
     ``opinions`` is of how many opinions of other items an item's row counts its events (0: none),
     ``sessions`` how many of the last sessions it was wanted in an item's row keeps (0: none).
-    Of ``shown`` a session keeps the ``shown_size`` values with the largest counts.
+    A visitor's row keeps the ``last_items`` last interactions with ids up to ``last_id_bytes``
+    long: where the longest is longer, as many fewer, but ``covisit_window``, which is also how
+    many items led to the next. Of ``shown`` a session keeps the ``shown_size`` values with the
+    largest counts.
     """
 
     events: tuple[str, ...]
@@ -106,7 +109,8 @@ class StatePlan(msgspec.Struct, frozen=True, dict=True):
     segments: tuple[str, ...]
     affinities: tuple[AffinityPlan, ...]
     shown: tuple[ShownPlan, ...] = ()
-    last_items: int = 24
+    last_items: int = 96
+    last_id_bytes: int = 16
     covisits: int = 64
     covisit_window: int = 24
     covisit_half_life: int = 30 * 86_400_000

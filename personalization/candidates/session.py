@@ -74,4 +74,4 @@ def _session(visitor: VisitorRow, now: int, plan: StatePlan) -> tuple[list[str],
         for interaction in reversed(visitor.last)
         if interaction.at >= since and weights[interaction.event] > 0.0
     )
-    return list(items)[: plan.covisit_window], own
+    return list(items), own

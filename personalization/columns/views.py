@@ -1,6 +1,7 @@
 """A view of one request, from columns and a visitor's row."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import numpy as np
 
@@ -69,15 +70,16 @@ def view_of(
 
 
 def last_items(visitor: VisitorRow, plan: StatePlan) -> list[str]:
-    """The visitor's last distinct items of interest (a weight above 0), newest first, at most
-    the plan's ``covisit_window``."""
-    weights = plan.weights
-    items = dict.fromkeys(
-        interaction.item
-        for interaction in reversed(visitor.last)
-        if weights[interaction.event] > 0.0
-    )
-    return list(items)[: plan.covisit_window]
+    """The visitor's last distinct items of interest (a weight above 0), newest first: as many as
+    the plan's ``covisit_window``, and all of their last session that the row keeps."""
+    start = inf if visitor.session is None else visitor.session.start
+    items: dict[str, None] = {}
+    for interaction in reversed(visitor.last):
+        if len(items) >= plan.covisit_window and interaction.at < start:
+            break
+        if plan.weights[interaction.event] > 0.0:
+            items[interaction.item] = None
+    return list(items)
 
 
 def met_together(

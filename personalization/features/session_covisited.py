@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 class SessionCoVisited(Feature, frozen=True):
     """How the candidate goes together with the items of the current session.
 
-    Three float32[n], over the session's items j among the visitor's last ones. With w and d as
+    Four float32[n], over the session's items j among the visitor's last ones. With w and d as
     in ``CoVisited`` and n(i) the decayed weight of all events of item i (the plan's longest
     half-life): ``session_covisited`` is the sum of w(i, j) / sqrt((d(i) + 1) (d(j) + 1)), as in
     session neighbours (Ludewig & Jannach, UMUAI 2018: all items of the session, not only the
     last); ``session_covisited_max`` the largest w(i, j) / sqrt((n(i) + 1) (n(j) + 1)), that of
     the one item it fits best; ``session_covisited_share`` the sum of w(i, j) / (n(j) + 1), the
-    share of those with j that also have i (an association rule). 0 without a session.
+    share of those with j that also have i (an association rule); ``session_covisited_squared``
+    the sum of w(i, j)^2 / ((n(i) + 1) (n(j) + 1)): of a long session the items that fit best say
+    most. 0 without a session.
     """
 
     def columns(self, spec: "Spec") -> tuple[str, ...]:
-        return ("session_covisited", "session_covisited_max", "session_covisited_share")
+        name = "session_covisited"
+        return (name, f"{name}_max", f"{name}_share", f"{name}_squared")
 
     def compute(self, view: View, out: F32) -> None:
         session = current_session(view)
@@ -85,7 +88,7 @@ def goes_with(
     weights: F64,
     out: F32,
 ) -> None:
-    """The three columns from ``together`` [n, m] into ``out`` [n, 3]."""
+    """The four columns from ``together`` [n, m] into ``out`` [n, 4]."""
     m = together.shape[1]
     last = np.empty(m)
     for j in range(m):
@@ -95,12 +98,16 @@ def goes_with(
         cosine = 0.0
         best = 0.0
         share = 0.0
+        squared = 0.0
         for j in range(m):
             weight = together[i, j]
             if weight > 0.0:
                 cosine += weight / np.sqrt((degrees[i] + 1.0) * (last_degrees[j] + 1.0))
-                best = max(best, weight / np.sqrt(own * last[j]))
+                square = weight * weight / (own * last[j])
+                best = max(best, square)
                 share += weight / last[j]
+                squared += square
         out[i, 0] = cosine
-        out[i, 1] = best
+        out[i, 1] = np.sqrt(best)
         out[i, 2] = share
+        out[i, 3] = squared

@@ -147,10 +147,11 @@ class View:
     ``visitor`` is the merged row of a visitor and those linked with it, ``None`` for context
     only. ``decayed`` [L, n, E*H] are the candidates' counters and ``visitor_decayed`` [E*H] the
     visitor's, decayed to ``moment.now``. ``last_codes`` [m] are the item codes (-1: never heard
-    of) of the visitor's last distinct items of interest, newest first, at most the plan's
-    ``covisit_window``. ``together`` [n, m] is the weight, decayed to ``moment.now``, of candidate
-    and last item met by one visitor, in either order; ``degrees`` [n] and ``last_degrees`` [m] the
-    sum of the weights that an item keeps; ``last_decayed`` [m, E*H] the counters of the last items.
+    of) of the visitor's last distinct items of interest, newest first (see
+    ``columns.views.last_items``). ``together`` [n, m] is the weight, decayed to ``moment.now``, of
+    candidate and last item met by one visitor, in either order; ``degrees`` [n] and
+    ``last_degrees`` [m] the sum of the weights that an item keeps; ``last_decayed``
+    [m, E*H] the counters of the last items.
     ``sessions`` [n, R] and ``last_sessions`` [m, R] are the sessions that candidates and last items
     were wanted in (see ``state.sessions``; 0, at the end: none).
     ``code`` gives a text's code (not there: no candidate has it). ``opinions`` are there if the

@@ -5,6 +5,7 @@ from personalization.plan import DAYPARTS, MAX_ID_BYTES, AffinityPlan, StatePlan
 from personalization.state.rows import Interaction, Session, TopK, VisitorRow
 
 _BIG = 2**62  # takes as many bytes as any integer
+_INDEX = 2**16 - 1  # as many as the place of an item in its event
 
 
 def worst_visitor_row(plan: StatePlan) -> int:
@@ -26,7 +27,7 @@ def worst_visitor_row(plan: StatePlan) -> int:
             for affinity in plan.affinities
         ],
         numbers=[(0.5, 0.5)] * len(plan.numbers),
-        last=[Interaction(_BIG, _BIG, _BIG, _BIG, id) for id in ids[: plan.last_items]],
+        last=_last(ids, plan),
         session=Session(
             id=ids[0],
             start=_BIG,
@@ -40,6 +41,17 @@ def worst_visitor_row(plan: StatePlan) -> int:
         user=ids[0],
     )
     return len(Codec(VisitorRow).encode(row))
+
+
+def _last(ids: list[str], plan: StatePlan) -> list[Interaction]:
+    """Few with long ids, or many with short ones."""
+    few = ids[: plan.covisit_window][: plan.last_items]
+    many = [id[-plan.last_id_bytes :] for id in ids[: plan.last_items]]
+    lasts = [
+        [Interaction(_BIG, _BIG, _INDEX, len(plan.events), id) for id in kept]
+        for kept in (few, many)
+    ]
+    return max(lasts, key=lambda last: len(Codec(list[Interaction]).encode(last)))
 
 
 def _keys(ids: list[str], affinity: AffinityPlan) -> list[str]:

@@ -14,11 +14,13 @@ LIKED, DISLIKED = "+", "-"
 
 
 def held(row: VisitorRow, now: int, plan: StatePlan) -> dict[str, bool]:
-    """What the visitor thought at ``now`` (ms) of each of their last distinct items, newest first:
-    whether they liked it."""
+    """What the visitor thought at ``now`` (ms) of each of their last distinct items, newest first,
+    at most the plan's ``covisit_window``: whether they liked it."""
     weights = plan.weights
     found: dict[str, bool] = {}
     for interaction in reversed(row.last):
+        if len(found) == plan.covisit_window:
+            break
         if interaction.at <= now and interaction.item not in found:
             found[interaction.item] = weights[interaction.event] > 0
     return found

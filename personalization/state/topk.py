@@ -64,7 +64,7 @@ def add_all(
     for key in keys:
         entry = entries.get(key)
         entries[key] = (weight, 1) if entry is None else (entry[0] + weight, entry[1] + 1)
-    most = _room(entries, size, key_bytes)
+    most = room(entries, size, key_bytes)
     if len(entries) > most:
         topk.lost += _evict(entries, keys, most)
 
@@ -114,15 +114,16 @@ def merge(maps: Sequence[TopK], half_life: int, size: int, key_bytes: int = MAX_
             weights.setdefault(key, []).append(weight * factor)
             counts[key] = counts.get(key, 0) + count
     sums = sorted((abs(total), key, total) for key, total in _summed(weights))
-    over = max(len(sums) - _room(weights, size, key_bytes), 0)
+    over = max(len(sums) - room(weights, size, key_bytes), 0)
     evicted, kept = sums[:over], sums[over:]
     lost.extend(weight for weight, _, _ in evicted)
     entries = {key: (total, counts[key]) for key, total in sorted((k, t) for _, k, t in kept)}
     return TopK(at=at, lost=fsum(lost), entries=entries)
 
 
-def _room(keys: Collection[str], size: int, key_bytes: int) -> int:
-    """How many keys may be kept where all of ``keys`` are candidates."""
+def room(keys: Collection[str], size: int, key_bytes: int) -> int:
+    """How many of ``keys`` may be kept: ``size``, or as many fewer as the longest is longer than
+    ``key_bytes``."""
     if len(keys) * MAX_ID_BYTES <= size * key_bytes or key_bytes == MAX_ID_BYTES:
         return size
     if "".join(keys).isascii():

@@ -126,7 +126,7 @@ def _interact(
         topk.add_plain(session.shown[place], values, 1.0, plan.shown_size)
     if weight:
         _add_affinities(row, session, event, weight, plan)
-        _remember(row, event, number, offset, plan.last_items)
+        _remember(row, event, number, offset, plan)
 
 
 def _add_numbers(
@@ -204,7 +204,9 @@ def _amount(event: StampedEvent) -> float:
     return max(-_MOST, min(value, _MOST)) / max(len(event.items), 1)
 
 
-def _remember(row: VisitorRow, event: StampedEvent, number: int, offset: int, most: int) -> None:
+def _remember(
+    row: VisitorRow, event: StampedEvent, number: int, offset: int, plan: StatePlan
+) -> None:
     last = row.last
     for index, stamp in enumerate(event.items):
         interaction = Interaction(event.at, offset, index, number, stamp.item)
@@ -212,5 +214,8 @@ def _remember(row: VisitorRow, event: StampedEvent, number: int, offset: int, mo
             last.append(interaction)
         else:
             insort(last, interaction, key=_by_time)
-    if len(last) > most:
-        del last[: len(last) - most]
+    least = min(plan.covisit_window, plan.last_items)
+    if len(last) > least:
+        ids = [interaction.item for interaction in last]
+        most = max(topk.room(ids, plan.last_items, plan.last_id_bytes), least)
+        del last[: max(len(last) - most, 0)]

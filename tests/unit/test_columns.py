@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from personalization.columns import Columns, view_of
+from personalization.columns.views import last_items
 from personalization.features.matrix import feature_matrix
 from personalization.features.view import Moment
 from personalization.state.rows import (
@@ -280,7 +282,7 @@ def test_no_text_has_a_negative_code() -> None:
 
 
 def test_the_last_items_are_those_of_interest() -> None:
-    """Newest first, each once, none that was disliked, no more than the plan says."""
+    """Newest first, each once, none that was disliked."""
     visitor = random_visitor(random.Random(1), PLAN)
     view, dislike = PLAN.event_index["view"], PLAN.event_index["dislike"]
     told = [
@@ -299,3 +301,19 @@ def test_the_last_items_are_those_of_interest() -> None:
     assert ids == [None, None, None, "a", "b"]
     assert got.together.shape == (1, 5)
     assert got.last_decayed.shape == (5, got.visitor_decayed.size)
+
+
+@pytest.mark.parametrize(("start", "seen"), [(9, 4), (5, 7), (0, 12), (None, 4)])
+def test_a_long_session_is_seen_whole(start: int | None, seen: int) -> None:
+    """As many last items as the plan's window, and all of the session: of twelve items the
+    session's, but never fewer than four."""
+    plan = msgspec.structs.replace(PLAN, covisit_window=4)
+    visitor = random_visitor(random.Random(1), plan)
+    view = plan.event_index["view"]
+    visitor.last = [Interaction(n, n, 0, view, f"i{n}") for n in range(12)]
+    assert visitor.session is not None
+    if start is None:
+        visitor.session = None
+    else:
+        visitor.session.start = start
+    assert last_items(visitor, plan) == [f"i{n}" for n in reversed(range(12 - seen, 12))]

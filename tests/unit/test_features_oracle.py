@@ -449,6 +449,9 @@ ORACLES: dict[str, Callable[[Asked], float]] = {
     "session_covisited_share": lambda asked: sum(
         w / last for w, _, _, last in session_covisits(asked)
     ),
+    "session_covisited_squared": lambda asked: sum(
+        w * w / (own * last) for w, _, own, last in session_covisits(asked)
+    ),
     "session_neighbours": lambda asked: neighbours(asked)[0],
     "session_neighbours_most": lambda asked: neighbours(asked)[1],
     "session_neighbours_alike": lambda asked: neighbours(asked)[2],

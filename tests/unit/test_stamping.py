@@ -127,7 +127,9 @@ def test_items_hear_what_their_visitor_thought_of_others() -> None:
     )
 
     def told(kind: str, at: int, *items: Stamp) -> list[tuple[str, ...]]:
-        [signal] = signals_of(row, event(kind, at, *items), 99, replace(PLAN, opinions=9))
+        [signal] = signals_of(
+            row, event(kind, at, *items), 99, replace(PLAN, opinions=9, covisit_window=3)
+        )
         return [signal.opinions[f"i:{stamp.item}"] for stamp in items]
 
     assert told("impression", NOON + 9, PLAIN) == [("-shoe", "-boot", "+hat")]

@@ -200,6 +200,23 @@ def test_an_old_record_changes_nothing() -> None:
     assert row.counts == [0, 1, 0]
 
 
+def test_long_ids_leave_room_for_fewer_interactions() -> None:
+    """Eight with ids of up to 4 bytes, as many fewer as one is longer, but never fewer than led
+    to the next item; with it gone, there is room again."""
+    plan = msgspec.structs.replace(PLAN, last_items=8, last_id_bytes=4, covisit_window=3)
+    row = None
+    kept = []
+    for offset in range(24):
+        item = {8: "x" * 8, 12: "é" * 60}.get(offset, f"{offset:04}")
+        row = fold_visitor(row, event("view", NOON + offset, Stamp(item)), offset, plan)
+        assert row.last[-1].item == item
+        kept.append(len(row.last))
+    assert kept[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert kept[8:12] == [4, 4, 4, 4]
+    assert kept[12:16] == [3, 3, 3, 3]
+    assert kept[16:] == [4, 5, 6, 7, 8, 8, 8, 8]
+
+
 def test_being_served_is_not_an_interaction() -> None:
     """It moves the offset and nothing else: who was only served was never seen."""
     row = fold([event("served", NOON, SHOE, user="u1", visitor="user:u1")])
