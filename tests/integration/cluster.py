@@ -289,7 +289,7 @@ class Deployment:
         for tables, which in ((newest, "newest"), (last, "last"), (recovered, "recovered")):
             assert tables.keys() == clean.keys(), which
             for part, rows in clean.items():
-                assert tables[part] == rows, (which, part)
+                assert not differing(tables[part], rows), (which, part)
         await self._check_stores(clean)
         if sent:
             counts: Counter[str] = Counter()
@@ -376,6 +376,17 @@ def shop_events(seed: int, count: int) -> list[StampedEvent]:
         visitor = f"v{drawn.randrange(count // 8 + 1)}"
         events.append(StampedEvent(kind, visitor, now_ms(), items, id=f"{seed}-{number}"))
     return events
+
+
+def differing(
+    found: dict[bytes, bytes], wanted: dict[bytes, bytes]
+) -> dict[bytes, tuple[bytes | None, bytes | None]]:
+    """The keys whose rows are not the same, with both."""
+    return {
+        key: (found.get(key), wanted.get(key))
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key) != wanted.get(key)
+    }
 
 
 def visits(tables: Tables) -> dict[str, int]:
