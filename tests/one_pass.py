@@ -46,6 +46,17 @@ def tables_of(store: TableStore) -> Tables:
     return tables
 
 
+def differing(
+    found: dict[bytes, bytes], wanted: dict[bytes, bytes]
+) -> dict[bytes, tuple[bytes | None, bytes | None]]:
+    """The keys whose rows are not the same, with both."""
+    return {
+        key: (found.get(key), wanted.get(key))
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key) != wanted.get(key)
+    }
+
+
 Records = Mapping[TopicPartition, Sequence[Record]]
 """What there is of the entity topics."""
 

@@ -34,7 +34,7 @@ from tables.store import TableStore
 from tables.topics import ROWS, TABLES, VISITOR_EVENT, VISITOR_EVENTS, changelog_topic, topics
 from tests.kafka_broker import Cluster
 from tests.logs import delete_topics, records_of
-from tests.one_pass import Tables, one_pass, tables_of
+from tests.one_pass import Tables, differing, one_pass, tables_of
 from tests.processes import FRESHET, clean_environ, free_port, get
 
 SOON = 60.0
@@ -315,7 +315,10 @@ class Deployment:
                         part = table.name, partition
                         end = ends[TopicPartition(name, partition)]
                         if end and store.persisted_offset(*part) == end - 1:
-                            assert held.get(part, {}) == clean.get(part, {}), (folder, part)
+                            assert not differing(held.get(part, {}), clean.get(part, {})), (
+                                folder,
+                                part,
+                            )
                             owned[part] += 1
             finally:
                 store.close()
@@ -376,17 +379,6 @@ def shop_events(seed: int, count: int) -> list[StampedEvent]:
         visitor = f"v{drawn.randrange(count // 8 + 1)}"
         events.append(StampedEvent(kind, visitor, now_ms(), items, id=f"{seed}-{number}"))
     return events
-
-
-def differing(
-    found: dict[bytes, bytes], wanted: dict[bytes, bytes]
-) -> dict[bytes, tuple[bytes | None, bytes | None]]:
-    """The keys whose rows are not the same, with both."""
-    return {
-        key: (found.get(key), wanted.get(key))
-        for key in sorted(found.keys() | wanted.keys())
-        if found.get(key) != wanted.get(key)
-    }
 
 
 def visits(tables: Tables) -> dict[str, int]:
