@@ -9,6 +9,7 @@ class DuplicateWindow:
     Answers follow from ids and offsets alone: fed from ``span`` offsets before a record on, it
     says of that record what it would have said if fed from the start. Offsets must be fed in
     order; what was answered within the window may be asked again, as after a failed batch.
+    Records without an id, or that are no events, are fed too: ``end`` says how far it knows.
     Holds at most ``span + 1`` ids.
 
     >>> window = DuplicateWindow(span=10)
@@ -27,11 +28,15 @@ class DuplicateWindow:
         """The greatest offset fed so far; -1 before any."""
         return self._end
 
-    def seen(self, id: str, offset: int) -> bool:
+    def seen(self, id: str | None, offset: int) -> bool:
         """Whether the event at ``offset`` with this ``id`` is a duplicate; it is remembered.
 
-        Raises ``ValueError`` for an offset that has left the window: what it would need is gone.
+        Without an id it is none. Raises ``ValueError`` for an offset that has left the window: what
+        it would need is gone.
         """
+        if id is None:
+            self._end = max(self._end, offset)
+            return False
         if offset <= self._end:
             if offset < self._end - self._span:
                 raise ValueError(f"offset {offset} is more than {self._span} before {self._end}")

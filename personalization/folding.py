@@ -116,7 +116,7 @@ class VisitorsFold:
         has passed it. After any other exception the fold is of no more use.
         """
         repeated = False
-        if event.id is not None and offset > min(self._offset, self._duplicates.end):
+        if offset > min(self._offset, self._duplicates.end):
             repeated = self._duplicates.seen(event.id, offset)
         if offset <= self._offset:
             return
@@ -131,6 +131,7 @@ class VisitorsFold:
 
     def skip(self, offset: int, record: object = None) -> None:
         """Pass the record at ``offset`` without folding it."""
+        self._duplicates.seen(None, offset)
         self._offset = max(self._offset, offset)
 
     def finish(self) -> FoldedVisitors:

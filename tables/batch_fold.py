@@ -84,7 +84,6 @@ async def fold_events(
             pause,
         )
         folded = fold.finish()
-        windows.fed(partition, received[-1].offset)
         encoded = await _encode(VISITORS, folded.rows, pause)
         batch.tables.append(
             PartitionRows(VISITORS, partition, encoded, folded.watermark, folded.rows)

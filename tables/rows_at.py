@@ -165,8 +165,7 @@ class _Visitors:
             if event.visitor in self._wanted:
                 self._fold.add(record.offset, event)
                 return
-            if event.id is not None:
-                self._duplicates.seen(event.id, record.offset)
+            self._duplicates.seen(event.id, record.offset)
         except (CodecError, FoldError):
             pass  # a dead letter: no row has it
         self._fold.skip(record.offset)

@@ -21,7 +21,6 @@ class Windows:
         self._log = log
         self._span = span
         self._windows: dict[int, DuplicateWindow] = {}
-        self._fed: dict[int, int] = {}
 
     async def before(
         self, partition: int, offset: int, pause: Callable[[], Awaitable[None]]
@@ -33,7 +32,7 @@ class Windows:
         window = self._windows.get(partition)
         if window is None:
             window = self._windows[partition] = DuplicateWindow(self._span)
-        fed = self._fed.get(partition, 0)
+        fed = window.end + 1
         if fed >= offset:
             return window
         tp = TopicPartition(VISITOR_EVENTS, partition)
@@ -53,24 +52,17 @@ class Windows:
                         await pause()
         finally:
             await reader.close()
-        self._fed[partition] = offset
         return window
 
     def keep(self, partitions: Collection[int]) -> None:
         """Forget the windows of all others: whoever has them now is asked for their events."""
         for partition in self._windows.keys() - set(partitions):
             del self._windows[partition]
-            self._fed.pop(partition, None)
-
-    def fed(self, partition: int, offset: int) -> None:
-        """The partition's events up to and with ``offset`` have been asked for."""
-        self._fed[partition] = max(self._fed.get(partition, 0), offset + 1)
 
 
 def _feed(window: DuplicateWindow, record: Record) -> None:
     try:
         id = VISITOR_EVENT.decode(record.value or b"").id
     except CodecError:
-        return  # the fold leaves it out too
-    if id is not None:
-        window.seen(id, record.offset)
+        id = None  # the fold leaves it out too
+    window.seen(id, record.offset)
