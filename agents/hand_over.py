@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 _POLL_SECONDS = 0.05
@@ -22,18 +22,30 @@ class HandOver:
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._begin = asyncio.Lock()
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator[None]:
         """A batch is under way."""
-        self._under_way += 1
-        self._idle.clear()
+        async with self._begin:
+            self._under_way += 1
+            self._idle.clear()
         try:
             yield
         finally:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """No batch is under way, and none begins: tables may change that are being folded into.
+
+        Waits for those under way, which end when they are written or the writer gives up.
+        """
+        async with self._begin:
+            await self._idle.wait()
+            yield
 
     async def settled(self, timeout: float) -> bool:
         """Wait until no batch is under way; ``False`` where one still is after ``timeout`` s."""

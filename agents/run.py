@@ -57,8 +57,8 @@ async def run(
     app: Any = stream.app
     try:
         async for events in take_batches(stream, max_records, linger):
-            with hand_over.batch():
-                generation = app.consumer_generation_id
+            generation = app.consumer_generation_id
+            async with hand_over.batch():
                 for batch in _cut(events, max_bytes):
                     began = hand_over.now()
                     slices.start()

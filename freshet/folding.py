@@ -131,14 +131,28 @@ class Folding:
             await asyncio.sleep(_LOOK_SECONDS)
             owned = self._owned
             try:
-                await self._store.look(owned)
+                unread = await self._store.unread(owned)
                 await self._measure()
-            except (LogUnavailable, RecoveryStalled) as error:
+            except LogUnavailable as error:
                 if not told:
                     _logger.warning("the log cannot be asked", reason=str(error))
                 told = True
-            else:
-                told = False
+                continue
+            told = False
+            if unread:
+                async with self._hand_over.alone():
+                    await self._read(unread)
+
+    async def _read(self, parts: Collection[TablePartition]) -> None:
+        """Until all is read: nothing may be folded on what was read in part."""
+        deadline = time.monotonic() + _GIVE_UP_SECONDS
+        while True:
+            try:
+                return await self._store.read(parts)
+            except (LogUnavailable, RecoveryStalled):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def stop(self) -> None:
         """Finish and commit the batches under way, then leave the agents' work to the next start.

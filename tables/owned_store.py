@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eventlog.protocol import EventLog, TopicPartition
 from tables.recovery import TablePartition, recover
+from tables.row_head import ROW_HEAD
 from tables.store import PartitionWrite, TableStore
 from tables.topics import TABLES, changelog_topic
 
@@ -45,26 +46,26 @@ class OwnedStore(TableStore):
         self._seen: dict[TablePartition, int] = {}
 
     async def write(self, writes: Iterable[PartitionWrite]) -> None:
-        """Write what has nothing before it in its changelog that was not read.
+        """Write what has nothing before it in its changelog that was not read, and nothing newer.
 
         The rest, ours among it, is read from there. Raises as ``recover`` does.
         """
         ours, unread = [], []
         for write in writes:
             has = self._offset(write.table, write.partition)
-            if has == write.changelog_offset - len(write.rows):
+            if has == write.changelog_offset - len(write.rows) and not self._outdone(write):
                 ours.append(write)
             elif has < write.changelog_offset:
                 unread.append(TablePartition(_TABLES[write.table], write.partition))
         await super().write(ours)
         if unread:
-            await self._read(unread)
+            await self.read(unread)
 
-    async def look(self, of: Collection[TablePartition]) -> None:
-        """Read what others have appended to the changelogs of ``of``.
+    async def unread(self, of: Collection[TablePartition]) -> list[TablePartition]:
+        """Those of ``of`` to whose changelogs others have appended what is to be ``read``.
 
         To be called now and then: what has stood there since the call before, unread, is no batch
-        of ours under way. Raises ``ChangelogLost``, and as ``recover`` does.
+        of ours under way. Raises ``ChangelogLost``, and ``LogUnavailable``.
         """
         has = {part: self._offset(part.table.name, part.partition) for part in of}
         changelogs = {
@@ -85,11 +86,23 @@ class OwnedStore(TableStore):
             if end > offset + 1 and self._seen.get(part) == offset:
                 unread.append(part)
         self._seen = has
-        if unread:
-            await self._read(unread)
+        return unread
 
-    async def _read(self, parts: Collection[TablePartition]) -> None:
+    async def read(self, parts: Collection[TablePartition]) -> None:
+        """Read what others have appended to the changelogs of ``parts``.
+
+        Nothing of them may be folded meanwhile: of an event whose row came in the middle of it the
+        fold sends no signals, and its watermark would not say that somebody has. Raises as
+        ``recover`` does, and is then to be called again before anything is folded.
+        """
         self._foreign(await recover(self._log, self, app_id=self._app_id, of=parts))
+
+    def _outdone(self, write: PartitionWrite) -> bool:
+        """Whether more was read, while the batch was on its way, than it has folded."""
+        _, watermark = write.rows[-1]
+        assert watermark is not None
+        held = self.watermark(write.table, write.partition)
+        return held.offset > ROW_HEAD.decode(watermark).offset
 
     def _offset(self, table: str, partition: int) -> int:
         offset = self.persisted_offset(table, partition)

@@ -1,5 +1,6 @@
 """Whether a batch may still be written, and waiting for those under way."""
 
+import asyncio
 from types import SimpleNamespace
 
 from agents.hand_over import HandOver
@@ -40,6 +41,42 @@ async def test_a_rebalance_waits_for_batches_under_way() -> None:
     """But not for ever."""
     hand_over = HandOver(session_timeout=10)
     assert await hand_over.settled(timeout=0.01)
-    with hand_over.batch():
+    async with hand_over.batch():
         assert not await hand_over.settled(timeout=0.01)
     assert await hand_over.settled(timeout=0.01)
+
+
+async def test_nothing_is_folded_while_tables_are_read_into() -> None:
+    """Whoever wants to be alone waits for the batch under way, and the next batch for them."""
+    hand_over, seen = HandOver(session_timeout=10), []
+
+    async def batch(name: str) -> None:
+        async with hand_over.batch():
+            seen.append(f"{name} begins")
+            await turns()
+            seen.append(f"{name} ends")
+
+    async def read() -> None:
+        async with hand_over.alone():
+            seen.append("read begins")
+            await turns()
+            seen.append("read ends")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(batch("first"))
+        tasks.create_task(batch("second"))
+        await asyncio.sleep(0)
+        tasks.create_task(read())
+        await asyncio.sleep(0)
+        tasks.create_task(batch("third"))
+    assert seen == [
+        *("first begins", "second begins", "first ends", "second ends"),
+        *("read begins", "read ends"),
+        *("third begins", "third ends"),
+    ]
+
+
+async def turns() -> None:
+    """Whatever else can run does."""
+    for _ in range(10):
+        await asyncio.sleep(0)

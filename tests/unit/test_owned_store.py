@@ -54,8 +54,9 @@ class Owner:
 
     async def look(self) -> None:
         """What the once-a-second look comes to within two of them."""
-        await self.store.look([PART])
-        await self.store.look([PART])
+        await self.store.unread([PART])
+        if unread := await self.store.unread([PART]):
+            await self.store.read(unread)
 
     def held(self) -> dict[str, int]:
         return {
@@ -139,7 +140,7 @@ async def test_a_changelog_that_was_cut_off_is_noticed(log: EmbeddedLog, tmp_pat
     await owner.write(a=1)
     owner.store.set_persisted_offset("users", 0, 7)
     with pytest.raises(ChangelogLost, match="ends at 1, but was read up to 7"):
-        await owner.store.look([PART])
+        await owner.store.unread([PART])
     owner.store.close()
 
 
