@@ -21,6 +21,7 @@ before, which is up to one and a half seconds.
 """
 
 _PLACING_SECONDS = 0.02
+_FETCH_SECONDS = 0.25  # a rebalance waits as long for a fetch that brings nothing
 _FETCH_WAIT_MS = 100
 
 
@@ -52,7 +53,10 @@ class Consumer(driver.Consumer):
 
     RebalanceListener = _RebalanceListener
 
-    _placed = True
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._placed = True
+        self._fetching = asyncio.Lock()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -63,16 +67,24 @@ class Consumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Go to where the tables are."""
-        await super().perform_seek()
-        self._placed = True
+        """Go to where the tables are.
+
+        Not while something is fetched: it would begin where nobody knows, or there, and then Faust
+        drops it, for streams stand still, and goes on behind it. Nothing would read it again.
+        """
+        async with self._fetching:
+            await super().perform_seek()
+            self._placed = True
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
-        if not self._placed:
-            # Asking would keep the consumer's thread busy for as long, and seeks waiting.
-            await asyncio.sleep(_PLACING_SECONDS)
-            return {}
-        return await super()._getmany(active_partitions, timeout)
+        async with self._fetching:
+            if self._placed:
+                fetched = await super()._getmany(active_partitions, _FETCH_SECONDS)
+                if self._placed:
+                    return fetched
+        # Asking would keep the consumer's thread busy for as long, and seeks waiting.
+        await asyncio.sleep(_PLACING_SECONDS)
+        return {}
 
     async def verify_all_partitions_active(self) -> None:
         """Not by Faust, which finds fault, in long errors and for good, with every changelog (they

@@ -1,5 +1,6 @@
 """What Freshet changes in Faust's transport to Kafka."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,3 +39,48 @@ async def test_a_fetch_is_held_back_for_less_than_fausts_second_and_a_half(
     made = thread._create_worker_consumer(None)
     assert made._fetch_max_wait_ms == 100
     await made.stop()
+
+
+class Fetching:
+    """What a consumer asks of its thread: a fetch ends when it is told to, wherever it began."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.position, self.asked, self.ends = 10, asyncio.Event(), asyncio.Event()
+        self.consumer: Any = Consumer.__new__(Consumer)
+        monkeypatch.setattr(driver.Consumer, "__init__", lambda self: None)
+        Consumer.__init__(self.consumer)
+        monkeypatch.setattr(driver.Consumer, "_getmany", self._getmany)
+        monkeypatch.setattr(driver.Consumer, "perform_seek", self._seek)
+        monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", self._assigned)
+
+    async def _getmany(self, active: Any, timeout: float) -> Any:
+        self.asked.set()
+        await self.ends.wait()
+        first, self.position = self.position, self.position + 5
+        return {TP("events", 0): list(range(first, self.position))}
+
+    async def _seek(self) -> None:
+        self.position = 4
+
+    async def _assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        """Nothing."""
+
+
+async def test_no_record_is_passed_over_by_a_fetch_that_outlasts_a_rebalance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The partition is placed where the tables are only when the fetch has ended, and what it
+    brought is dropped: the next one begins with the first record that the tables have not."""
+    fetching = Fetching(monkeypatch)
+    consumer = fetching.consumer
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        outlasting = tasks.create_task(consumer._getmany(None, 1.0))
+        await fetching.asked.wait()
+        await consumer.on_partitions_assigned({TP("events", 0)}, 2)
+        placing = tasks.create_task(consumer.perform_seek())
+        await asyncio.sleep(0)
+        fetching.ends.set()
+        await asyncio.wait([outlasting, placing])
+        after = await consumer._getmany(None, 1.0)
+    assert outlasting.result() == {}
+    assert after == {TP("events", 0): [4, 5, 6, 7, 8]}
