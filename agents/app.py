@@ -1,5 +1,6 @@
 """The Faust app: its topics, its tables and its three agents."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ _SETTINGS: dict[str, Any] = {
     "stream_wait_empty": False,
     "broker_max_poll_records": 500,
     "broker_commit_interval": 1.0,
-    "broker_commit_every": 10_000,
+    "broker_commit_every": sys.maxsize,  # by time alone: it would hold up what is delivered
     "broker_session_timeout": SESSION_TIMEOUT,
     "broker_heartbeat_interval": 1.0,
     "broker_request_timeout": 30.0,

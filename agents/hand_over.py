@@ -23,6 +23,7 @@ class HandOver:
         self._idle = asyncio.Event()
         self._idle.set()
         self._begin = asyncio.Lock()
+        self._lost: int | None = None
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[None]:
@@ -38,14 +39,24 @@ class HandOver:
                 self._idle.set()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def alone(self, timeout: float) -> AsyncIterator[bool]:
         """No batch is under way, and none begins: tables may change that are being folded into.
 
-        Waits for those under way, which end when they are written or the writer gives up.
+        ``False`` where a batch is still under way after ``timeout`` seconds. If what is done alone
+        fails, no batch begins any more: it would be folded onto half of it.
         """
-        async with self._begin:
-            await self._idle.wait()
-            yield
+        await self._begin.acquire()
+        try:
+            alone = await self.settled(timeout)
+        except BaseException:
+            self._begin.release()
+            raise
+        if alone:
+            yield True
+            self._begin.release()
+        else:
+            self._begin.release()
+            yield False
 
     async def settled(self, timeout: float) -> bool:
         """Wait until no batch is under way; ``False`` where one still is after ``timeout`` s."""
@@ -63,7 +74,8 @@ class HandOver:
     async def may_write(self, app: Any, generation: int, since: float) -> bool:
         """Whether what was taken at ``since``, in ``generation`` of the group, is still ours.
 
-        After a freeze the group says so within a session time-out, or not at all.
+        After a freeze the group says so within a session time-out, or not at all. Once something
+        was not ours, nothing of that generation is: it would be folded over the gap.
         """
         if self._clock() - since > self._session_timeout:
             deadline = self._clock() + self._session_timeout
@@ -71,5 +83,9 @@ class HandOver:
                 if self._clock() > deadline:
                     return True
                 await asyncio.sleep(_POLL_SECONDS)
-            return False
-        return bool(app.consumer_generation_id == generation)
+            self._lost = generation
+        return self.holds(app, generation)
+
+    def holds(self, app: Any, generation: int) -> bool:
+        """Whether what was taken in ``generation`` is still ours, as far as is known."""
+        return bool(app.consumer_generation_id == generation != self._lost)

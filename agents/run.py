@@ -60,6 +60,8 @@ async def run(
             generation = app.consumer_generation_id
             async with hand_over.batch():
                 for batch in _cut(events, max_bytes):
+                    if not hand_over.holds(app, generation):
+                        break
                     began = hand_over.now()
                     slices.start()
                     folded = await fold(_by_partition(batch))

@@ -140,8 +140,9 @@ class Folding:
                 continue
             told = False
             if unread:
-                async with self._hand_over.alone():
-                    await self._read(unread)
+                async with self._hand_over.alone(_SETTLE_SECONDS) as alone:
+                    if alone:
+                        await self._read(unread)
 
     async def _read(self, parts: Collection[TablePartition]) -> None:
         """Until all is read: nothing may be folded on what was read in part."""

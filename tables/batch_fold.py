@@ -66,12 +66,16 @@ async def fold_events(
     windows: Windows,
     pause: Pause,
 ) -> FoldedBatch:
-    """Fold records of visitor-events, by partition, each partition's in ascending order."""
+    """Fold records of visitor-events, by partition, each partition's in ascending order.
+
+    Raises ``PassedOver`` where they do not follow on what is folded, and as the windows do.
+    """
     batch = FoldedBatch()
     partition_of = _partition_of(store.partitions)
     for partition, received in records.items():
-        window = await windows.before(partition, received[0].offset, pause)
         watermark = store.watermark(VISITORS.name, partition)
+        await windows.check_follows(partition, received[0].offset, watermark.offset)
+        window = await windows.before(partition, received[0].offset, pause)
 
         def visitor(id: str, partition: int = partition) -> VisitorRow | None:
             return cast(VisitorRow | None, store.take(VISITORS.name, partition, id))

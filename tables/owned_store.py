@@ -64,8 +64,8 @@ class OwnedStore(TableStore):
     async def unread(self, of: Collection[TablePartition]) -> list[TablePartition]:
         """Those of ``of`` to whose changelogs others have appended what is to be ``read``.
 
-        To be called now and then: what has stood there since the call before, unread, is no batch
-        of ours under way. Raises ``ChangelogLost``, and ``LogUnavailable``.
+        To be called now and then: only what stood there unread at the call before, too, counts, or
+        it might be a batch of ours under way. Raises ``ChangelogLost``, and ``LogUnavailable``.
         """
         has = {part: self._offset(part.table.name, part.partition) for part in of}
         changelogs = {
@@ -75,7 +75,7 @@ class OwnedStore(TableStore):
             for part in of
         }
         ends = await self._log.end_offsets(changelogs.values())
-        unread = []
+        before, self._seen = self._seen, {}
         for part, offset in has.items():
             end = ends[changelogs[part]]
             if end <= offset:
@@ -83,10 +83,9 @@ class OwnedStore(TableStore):
                     f"{changelogs[part].topic}[{part.partition}] ends at {end}, but was read up to"
                     f" {offset}: it was deleted or has lost its end"
                 )
-            if end > offset + 1 and self._seen.get(part) == offset:
-                unread.append(part)
-        self._seen = has
-        return unread
+            if end > offset + 1:
+                self._seen[part] = offset
+        return [part for part, offset in self._seen.items() if before.get(part) == offset]
 
     async def read(self, parts: Collection[TablePartition]) -> None:
         """Read what others have appended to the changelogs of ``parts``.

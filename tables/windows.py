@@ -14,6 +14,10 @@ SPAN = 100_000
 _POLL_RECORDS = 2_000
 
 
+class PassedOver(Exception):
+    """A record was not folded, and one after it came."""
+
+
 class Windows:
     """Which events of each partition are duplicates; what it needs of the past it reads."""
 
@@ -21,6 +25,32 @@ class Windows:
         self._log = log
         self._span = span
         self._windows: dict[int, DuplicateWindow] = {}
+
+    async def check_follows(self, partition: int, offset: int, folded: int) -> None:
+        """See that nothing stands in the log between what is ``folded`` and the record at
+        ``offset``, which came next: it would be lost for good.
+
+        Raises ``PassedOver``, and ``RecoveryStalled``.
+        """
+        if offset <= folded + 1:
+            return
+        tp = TopicPartition(VISITOR_EVENTS, partition)
+        start = max(folded + 1, (await self._log.start_offsets([tp]))[tp])
+        if start >= offset:
+            return
+        reader = self._log.reader({tp: start})
+        try:
+            polled = await reader.poll(1, POLL_SECONDS)
+        finally:
+            await reader.close()
+        if not polled:
+            raise RecoveryStalled(f"no visitor events for {POLL_SECONDS:.0f} s")
+        first = polled[tp][0].offset
+        if first < offset:
+            raise PassedOver(
+                f"{VISITOR_EVENTS}[{partition}]: the record at offset {offset} came next, but the "
+                f"one at {first} is not folded"
+            )
 
     async def before(
         self, partition: int, offset: int, pause: Callable[[], Awaitable[None]]

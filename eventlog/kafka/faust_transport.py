@@ -22,6 +22,7 @@ before, which is up to one and a half seconds.
 
 _PLACING_SECONDS = 0.02
 _FETCH_SECONDS = 0.25  # a rebalance waits as long for a fetch that brings nothing
+_SEEK_SECONDS = 25.0  # less than Faust gives it: then it would end recovery and say nothing
 _FETCH_WAIT_MS = 100
 
 
@@ -49,38 +50,51 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class Consumer(driver.Consumer):
-    """Starts every partition where the tables are; creates no topics."""
+    """Starts every partition where the tables are; creates no topics.
+
+    After an assignment nothing is fetched until its partitions are placed and streams go on: Faust
+    drops what comes while they stand still and clears what agents wait to take when they go on. It
+    would fetch on behind what it dropped, and nothing would read that again.
+    """
 
     RebalanceListener = _RebalanceListener
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._placed = True
         self._fetching = asyncio.Lock()
+        # By number: the assignment there is, the one that was placed, and the one that goes on.
+        self._assigned = self._sought = self._goes_on = 0
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Nothing is fetched until it is known from where."""
-        self._placed = False
+        self._assigned += 1
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Go to where the tables are.
+        """Go to where the tables are, once a fetch under way has ended.
 
-        Not while something is fetched: it would begin where nobody knows, or there, and then Faust
-        drops it, for streams stand still, and goes on behind it. Nothing would read it again.
+        Faust also asks for it when a fetch ends while streams stand still; tables are not recovered
+        then. Raises ``TimeoutError``.
         """
-        async with self._fetching:
-            await super().perform_seek()
-            self._placed = True
+        assigned = self._assigned
+        async with asyncio.timeout(_SEEK_SECONDS), self._fetching:
+            if self.flow_active:
+                await super().perform_seek()
+                self._sought = assigned
+
+    def resume_flow(self) -> None:
+        """Faust does so twice: before partitions are placed, and after."""
+        super().resume_flow()
+        self._goes_on = self._sought
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
         async with self._fetching:
-            if self._placed:
+            if self._goes_on == self._assigned:
                 fetched = await super()._getmany(active_partitions, _FETCH_SECONDS)
-                if self._placed:
+                if self._goes_on == self._assigned:
                     return fetched
         # Asking would keep the consumer's thread busy for as long, and seeks waiting.
         await asyncio.sleep(_PLACING_SECONDS)

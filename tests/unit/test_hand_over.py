@@ -3,6 +3,8 @@
 import asyncio
 from types import SimpleNamespace
 
+import pytest
+
 from agents.hand_over import HandOver
 
 
@@ -32,9 +34,21 @@ async def test_after_a_freeze_the_group_is_heard_first() -> None:
     clock = Clock()
     hand_over = HandOver(session_timeout=0.2, clock=clock)
     clock.now = 5.0
-    assert not await hand_over.may_write(group(rebalancing=True), 1, since=0)
     assert await hand_over.may_write(group(), 1, since=0)
     assert clock.now > 5.2
+    assert not await hand_over.may_write(group(rebalancing=True), 1, since=0)
+
+
+async def test_nothing_is_written_after_what_was_not() -> None:
+    """The next batch of the same generation was taken before the rebalance was heard of: written,
+    it would pass over the one before it. One of the next generation follows what is there."""
+    clock = Clock()
+    hand_over = HandOver(session_timeout=0.2, clock=clock)
+    clock.now = 5.0
+    assert not await hand_over.may_write(group(rebalancing=True), 1, since=0)
+    assert not hand_over.holds(group(), 1)
+    assert not await hand_over.may_write(group(), 1, since=clock.now)
+    assert await hand_over.may_write(group(2), 2, since=clock.now)
 
 
 async def test_a_rebalance_waits_for_batches_under_way() -> None:
@@ -57,7 +71,8 @@ async def test_nothing_is_folded_while_tables_are_read_into() -> None:
             seen.append(f"{name} ends")
 
     async def read() -> None:
-        async with hand_over.alone():
+        async with hand_over.alone(timeout=20) as alone:
+            assert alone
             seen.append("read begins")
             await turns()
             seen.append("read ends")
@@ -74,6 +89,27 @@ async def test_nothing_is_folded_while_tables_are_read_into() -> None:
         *("read begins", "read ends"),
         *("third begins", "third ends"),
     ]
+
+
+async def test_whoever_wants_to_be_alone_gives_up_in_time() -> None:
+    """A batch that cannot be written does not hold up those of other partitions for ever."""
+    hand_over = HandOver(session_timeout=10)
+    async with hand_over.batch():
+        async with hand_over.alone(timeout=0.01) as alone:
+            assert not alone
+        async with asyncio.timeout(20), hand_over.batch():
+            pass
+
+
+async def test_nothing_is_folded_onto_what_was_read_in_part() -> None:
+    """Reading failed in the middle: the worker ends, and no batch begins before that."""
+    hand_over = HandOver(session_timeout=10)
+    with pytest.raises(OSError, match="half"):
+        async with hand_over.alone(timeout=20):
+            raise OSError("read by half")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01), hand_over.batch():
+            raise AssertionError("folded")
 
 
 async def turns() -> None:
