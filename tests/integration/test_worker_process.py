@@ -104,18 +104,22 @@ async def test_a_wiped_worker_gets_its_rows_back(deployment: Deployment) -> None
     await deployment.check(events)
 
 
-async def test_a_worker_joins_and_leaves_under_load(deployment: Deployment) -> None:
-    """Partitions change hands twice while events come in; none is lost, none counts twice."""
-    events = shop_events(seed=4, count=3_000)
+@pytest.mark.parametrize("times", [1, pytest.param(6, marks=pytest.mark.long)])
+async def test_a_worker_joins_and_leaves_under_load(deployment: Deployment, times: int) -> None:
+    """Partitions change hands twice, and again, while events come in; none is lost, none counts
+    twice."""
+    events = shop_events(seed=4, count=3_000 * times)
     one = deployment.worker("one")
     await asyncio.to_thread(one.ready)
-    sending = asyncio.create_task(paced(deployment, events, seconds=15))
-    await asyncio.sleep(2)
-    two = deployment.worker("two")
-    await asyncio.to_thread(two.ready)
-    await shares(one, two)
-    await asyncio.sleep(2)
-    assert await asyncio.to_thread(two.stop) == 0
+    sending = asyncio.create_task(paced(deployment, events, seconds=15 * times))
+    for _ in range(times):
+        await asyncio.sleep(2)
+        two = deployment.worker("two")
+        await asyncio.to_thread(two.ready)
+        await shares(one, two)
+        await asyncio.sleep(2)
+        assert await asyncio.to_thread(two.stop) == 0
+        await owns(one, 4)
     await sending
     await deployment.folded()
     await deployment.stop()
@@ -135,9 +139,7 @@ async def test_a_frozen_worker_changes_nothing_when_it_wakes(
     sending = asyncio.create_task(paced(deployment, events, seconds=16))
     await asyncio.sleep(random.Random(seed).uniform(1, 2))
     one.freeze()
-    async with asyncio.timeout(30):
-        while two.metrics()["freshet_worker_partitions"] < 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    await owns(two, 4)
     one.thaw()
     await sending
     await deployment.folded()
@@ -161,8 +163,7 @@ async def test_a_worker_frozen_between_two_steps_changes_nothing(
     async with asyncio.timeout(30):
         while not one.frozen():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        while two.metrics()["freshet_worker_partitions"] < 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    await owns(two, 4)
     await deployment.send(events[1_000:])
     await deployment.folded()
     one.thaw()
@@ -275,6 +276,13 @@ async def paced(deployment: Deployment, events: list[StampedEvent], seconds: flo
         await deployment.send(events[first : first + batch])
         due = began + seconds * (first + batch) / len(events)
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def owns(worker: Process, partitions: int) -> None:
+    """Waits until ``worker`` has so many partitions."""
+    async with asyncio.timeout(30):
+        while worker.metrics()["freshet_worker_partitions"] < partitions:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
 
 
 async def shares(*workers: Process) -> None:
