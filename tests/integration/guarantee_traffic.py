@@ -57,7 +57,7 @@ class Market:
         async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as self._http:
             old = [_seller(number) for number in range(OLD_SELLERS)]
             old += [_item(number, number % OLD_SELLERS) for number in range(OLD_ITEMS)]
-            await self._send("/v1/catalogue", old)
+            listed = await self._send("/v1/catalogue", old)
             liked = sorted(LIKED)
             clicks = [
                 {
@@ -68,10 +68,22 @@ class Market:
                 }
                 for n in range(2_000)
             ]
-            await self._send("/v1/events", clicks)
+            clicked = await self._send("/v1/events", clicks)
+            for token in (listed["token"], clicked["token"]):
+                await self._known_everywhere(token)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._at_rate(self._arrivals, self._listing, self._arrive))
                 group.create_task(self._at_rate(PAGES_PER_SECOND, pages, self._page))
+
+    async def _known_everywhere(self, token: str) -> None:
+        """No page is empty because a replica does not know the shop yet."""
+        asked = {"candidates": ["i0"], "token": token, "wait": "all"}
+        for url in self._urls:
+            known = False
+            async with asyncio.timeout(60):
+                while not known:
+                    async with self._http.post(f"{url}/v1/rank", json=asked) as response:
+                        known = (await response.json())["freshness"]["caught_up"]
 
     async def _at_rate(self, rate: float, seconds: float, act: Any) -> None:
         """An open loop: what is slow does not hold up what comes next."""
