@@ -46,17 +46,15 @@ class HandOver:
         fails, no batch begins any more: it would be folded onto half of it.
         """
         await self._begin.acquire()
+        alone = False
         try:
             alone = await self.settled(timeout)
-        except BaseException:
-            self._begin.release()
-            raise
+        finally:
+            if not alone:
+                self._begin.release()
+        yield alone
         if alone:
-            yield True
             self._begin.release()
-        else:
-            self._begin.release()
-            yield False
 
     async def settled(self, timeout: float) -> bool:
         """Wait until no batch is under way; ``False`` where one still is after ``timeout`` s."""

@@ -1,6 +1,7 @@
 """The windows of duplicates, one for each partition of visitor-events, rebuilt from the log."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
 
 from eventlog.protocol import EventLog, Record, TopicPartition
 from personalization.codec import CodecError
@@ -32,25 +33,12 @@ class Windows:
 
         Raises ``PassedOver``, and ``RecoveryStalled``.
         """
-        if offset <= folded + 1:
-            return
-        tp = TopicPartition(VISITOR_EVENTS, partition)
-        start = max(folded + 1, (await self._log.start_offsets([tp]))[tp])
-        if start >= offset:
-            return
-        reader = self._log.reader({tp: start})
-        try:
-            polled = await reader.poll(1, POLL_SECONDS)
-        finally:
-            await reader.close()
-        if not polled:
-            raise RecoveryStalled(f"no visitor events for {POLL_SECONDS:.0f} s")
-        first = polled[tp][0].offset
-        if first < offset:
-            raise PassedOver(
-                f"{VISITOR_EVENTS}[{partition}]: the record at offset {offset} came next, but the "
-                f"one at {first} is not folded"
-            )
+        async with aclosing(self._between(partition, folded + 1, offset)) as missed:
+            async for record in missed:
+                raise PassedOver(
+                    f"{VISITOR_EVENTS}[{partition}]: the record at offset {offset} came next, but "
+                    f"the one at {record.offset} is not folded"
+                )
 
     async def before(
         self, partition: int, offset: int, pause: Callable[[], Awaitable[None]]
@@ -62,14 +50,23 @@ class Windows:
         window = self._windows.get(partition)
         if window is None:
             window = self._windows[partition] = DuplicateWindow(self._span)
-        fed = window.end + 1
-        if fed >= offset:
-            return window
+        start = max(window.end + 1, offset - self._span)
+        async with aclosing(self._between(partition, start, offset)) as unknown:
+            async for record in unknown:
+                _feed(window, record)
+                await pause()
+        return window
+
+    async def _between(
+        self, partition: int, start: int, offset: int
+    ) -> AsyncGenerator[Record, None]:
+        """What the log has of the partition from ``start`` on and before ``offset``: nearly always
+        nothing, and then it is not asked."""
         tp = TopicPartition(VISITOR_EVENTS, partition)
-        starts = await self._log.start_offsets([tp])
-        start = max(fed, offset - self._span, starts[tp])
+        if start < offset:
+            start = max(start, (await self._log.start_offsets([tp]))[tp])
         if start >= offset:
-            return window
+            return
         reader = self._log.reader({tp: start})
         try:
             while reader.position(tp) < offset:
@@ -78,11 +75,9 @@ class Windows:
                     raise RecoveryStalled(f"no visitor events for {POLL_SECONDS:.0f} s")
                 for record in polled[tp]:
                     if record.offset < offset:
-                        _feed(window, record)
-                        await pause()
+                        yield record
         finally:
             await reader.close()
-        return window
 
     def keep(self, partitions: Collection[int]) -> None:
         """Forget the windows of all others: whoever has them now is asked for their events."""

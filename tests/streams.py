@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from personalization.plan import AffinityPlan, StatePlan
 from personalization.state.keys import catalogue_key
 from tables.batch_fold import fold_catalogue, fold_events, fold_signals, no_pause
 from tables.bulk import Bulk
+from tables.owned_store import OwnedStore
 from tables.store import TableStore
 from tables.topics import (
     CATALOGUE,
@@ -138,6 +139,20 @@ async def open_log(home: Home, *app_ids: str) -> EventLog:
     for app_id in (APP_ID, *app_ids):
         await log.create_topics(topics(app_id, PLAN.state_id, PARTITIONS, DAY))
     return log
+
+
+def open_owned_store(
+    folder: Path, log: EventLog, foreign: Callable[[int], None] = lambda _records: None
+) -> OwnedStore:
+    """The tables in ``folder`` of a worker that may not be the only one to write to ``log``."""
+    return OwnedStore(
+        folder,
+        state_id=PLAN.state_id,
+        partitions=PARTITIONS,
+        log=log,
+        app_id=APP_ID,
+        foreign=foreign,
+    )
 
 
 def open_store(folder: Path) -> TableStore:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from eventlog.partitioner import partition_for
 from eventlog.protocol import EventLog, Record, TopicPartition
 from tables.batch_fold import fold_events, fold_signals, no_pause
-from tables.owned_store import OwnedStore
 from tables.recovery import TablePartition, recover
 from tables.row_head import ROW_HEAD
 from tables.topics import SIGNALS, TABLES, VISITOR_EVENTS, VISITORS, changelog_topic
@@ -26,6 +25,7 @@ from tests.streams import (
     appended,
     now,
     open_log,
+    open_owned_store,
     open_store,
     random_events,
 )
@@ -36,14 +36,7 @@ class Owner:
     that is not written yet."""
 
     def __init__(self, log: EventLog, folder: Path, topic: str, there: list[Record]) -> None:
-        self.store = OwnedStore(
-            folder,
-            state_id=PLAN.state_id,
-            partitions=PARTITIONS,
-            log=log,
-            app_id=APP_ID,
-            foreign=lambda _records: None,
-        )
+        self.store = open_owned_store(folder, log)
         self._parts = [TablePartition(table, 0) for table in TABLES if table.source == topic]
         self._there = there
         self._windows = Windows(log)

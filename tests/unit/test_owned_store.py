@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from eventlog.embedded import EmbeddedLog
 from eventlog.protocol import Entry, TopicPartition
 from personalization.state.rows import UserRow
-from tables.owned_store import ChangelogLost, OwnedStore
+from tables.owned_store import ChangelogLost
 from tables.recovery import TablePartition, recover
 from tables.row_head import ROW_HEAD
 from tables.store import PartitionWrite, TableStore
 from tables.topics import ROWS, USERS, changelog_topic
 from tests.logs import EmbeddedHome
-from tests.streams import APP_ID, PARTITIONS, PLAN, START, open_log
+from tests.streams import APP_ID, PARTITIONS, PLAN, START, open_log, open_owned_store
 
 TP = TopicPartition(changelog_topic(APP_ID, USERS, PLAN.state_id), 0)
 PART = TablePartition(USERS, 0)
@@ -28,14 +28,7 @@ class Owner:
     def __init__(self, log: EmbeddedLog, folder: Path) -> None:
         self.foreign = 0
         self._log = log
-        self.store = OwnedStore(
-            folder,
-            state_id=PLAN.state_id,
-            partitions=PARTITIONS,
-            log=log,
-            app_id=APP_ID,
-            foreign=self._told,
-        )
+        self.store = open_owned_store(folder, log, self._told)
 
     def _told(self, records: int) -> None:
         self.foreign += records
